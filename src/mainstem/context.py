@@ -1,0 +1,205 @@
+"""What a run carries with it: identity, metadata, errors, progress."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+from mainstem.errors import NoCurrentContextError
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@dataclass(frozen=True, slots=True)
+class StageError:
+    """One thing that went wrong, and where.
+
+    Attributes:
+        stage: The name of the stage, as reports show it; inside a branch or a nested pipeline ``outer/inner``.
+        error: The exception.
+        record: The record as it entered the stage, if it was a record that failed.
+        index: Its position in the stage's input, from 0; ``None`` where the failure is not one record's.
+        at: When, aware, in UTC.
+    """
+
+    stage: str
+    error: Exception
+    record: Any = None
+    index: int | None = None
+    at: datetime = field(default_factory=_now)
+
+
+@dataclass(slots=True)
+class StageProgress:
+    """The counts of one stage so far; read it while the run goes on.
+
+    Attributes:
+        records_in: Records the stage has taken.
+        records_passed: Records that came through.
+        records_filtered: Records that it dropped on purpose.
+        records_failed: Records that failed.
+        duration_ms: Time spent in the stage.
+        done: Whether the stage has ended.
+    """
+
+    records_in: int = 0
+    records_passed: int = 0
+    records_filtered: int = 0
+    records_failed: int = 0
+    duration_ms: float = 0.0
+    done: bool = False
+
+
+class PipelineContext:
+    """The state of one run, handed to every stage and hook; mutable by design.
+
+    Every ``execute`` makes a fresh one. Make your own to unit-test a stage, or to start a run with metadata.
+
+    Args:
+        pipeline_id: The run's identity; unique by default.
+        metadata: Values that stages share; the mapping given is used, not copied.
+
+    Attributes:
+        pipeline_id: The run's identity.
+        started_at: When the context was made, aware, in UTC.
+        metadata: A dictionary through which stages tell later ones something.
+        errors: Everything that went wrong, in the order it happened.
+        completed_stages: The names of the stages that have completed, in order.
+        current_stage: The name of the stage that is running, ``None`` before the first.
+        progress: The live counts of each stage that has begun, by name.
+
+    Example:
+        >>> context = PipelineContext(metadata={"currency": "EUR"})
+        >>> context.metadata["currency"], context.errors, context.completed_stages
+        ('EUR', [], [])
+    """
+
+    __slots__ = (
+        "_finished",
+        "_path",
+        "_started",
+        "chunk_start",
+        "completed_stages",
+        "current_stage",
+        "errors",
+        "metadata",
+        "pipeline_id",
+        "progress",
+        "started_at",
+    )
+
+    def __init__(self, pipeline_id: str | None = None, *, metadata: dict[str, Any] | None = None) -> None:
+        self.pipeline_id: str = uuid4().hex if pipeline_id is None else pipeline_id
+        self.started_at: datetime = _now()
+        self.metadata: dict[str, Any] = {} if metadata is None else metadata
+        self.errors: list[StageError] = []
+        self.completed_stages: list[str] = []
+        self.current_stage: str | None = None
+        self.progress: dict[str, StageProgress] = {}
+        self.chunk_start: int = 0
+        """Position, in the stage's whole input, of the first record it was handed: not 0 when it is fed in chunks."""
+        self._path: str = ""
+        self._started: float = perf_counter()
+        self._finished: float | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"PipelineContext(pipeline_id={self.pipeline_id!r}, current_stage={self.current_stage!r}, "
+            f"completed_stages={self.completed_stages!r}, errors={len(self.errors)})"
+        )
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the run began; stands still once it has ended."""
+        return ((self._finished or perf_counter()) - self._started) * 1000
+
+    def record_error(
+        self, error: Exception, *, stage: str | None = None, record: Any = None, index: int | None = None
+    ) -> StageError:
+        """Add an error to ``errors``.
+
+        Args:
+            error: The exception.
+            stage: The stage's name; the running stage by default.
+            record: The record that failed, if one did.
+            index: Its position in the data that the stage was handed, from 0.
+
+        Returns:
+            The entry that was added.
+        """
+        name = stage if stage is not None else self.current_stage or ""
+        entry = StageError(self._path + name, error, record, None if index is None else self.chunk_start + index)
+        self.errors.append(entry)
+        return entry
+
+    def mark_completed(self, name: str) -> None:
+        """Note that the stage called ``name`` has completed. Saying so twice counts once."""
+        if name not in self.completed_stages:
+            self.completed_stages.append(name)
+
+    def child(self, name: str, *, pipeline_id: str | None = None) -> PipelineContext:
+        """Make the context of a part of this run: a branch, or a pipeline used as a stage.
+
+        It shares ``metadata`` and ``errors``, and has its own progress and completed stages, so parts that run side by
+        side do not mix them up. Names of stages in its errors begin with ``name/``.
+        """
+        child = PipelineContext(pipeline_id or self.pipeline_id, metadata=self.metadata)
+        child.errors = self.errors
+        child._path = f"{self._path}{name}/"
+        return child
+
+    def begin(self) -> None:
+        """Start the clock of ``elapsed_ms`` anew; ``Pipeline.execute`` does so."""
+        self._started = perf_counter()
+        self._finished = None
+
+    def finish(self) -> None:
+        """Stop the clock of ``elapsed_ms``; ``Pipeline.execute`` does so."""
+        self._finished = perf_counter()
+
+
+_current: ContextVar[PipelineContext] = ContextVar("mainstem_context")
+
+
+def current_context() -> PipelineContext:
+    """Return the context of the run that the calling stage function belongs to.
+
+    Raises:
+        NoCurrentContextError: If no stage is running.
+
+    Example:
+        >>> from mainstem import MapStage, Pipeline
+        >>> def to_euro(cents: int) -> str:
+        ...     return f"{cents / 100:.2f} {current_context().metadata['currency']}"
+        >>> pipeline = Pipeline[list[int], list[str]]("prices").add_stage(MapStage(to_euro))
+        >>> pipeline.run([250], context=PipelineContext(metadata={"currency": "EUR"})).data
+        ['2.50 EUR']
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise NoCurrentContextError(
+            "current_context() works inside functions that a running stage calls; outside, hand the context on yourself"
+        ) from None
+
+
+class context_of_run:  # noqa: N801 - used like a function
+    """Make ``context`` the answer of ``current_context()`` within a ``with`` block."""
+
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, context: PipelineContext) -> None:
+        self._context = context
+
+    def __enter__(self) -> PipelineContext:
+        self._token = _current.set(self._context)
+        return self._context
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)

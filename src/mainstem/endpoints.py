@@ -1,0 +1,180 @@
+"""Sources and sinks: the stages with nothing before and nothing after them.
+
+A source yields chunks, each with the position after it, and can start from such a position. A sink begins a
+transaction, which has write, commit and abort, and says which guarantee it gives. The engines for streaming and durable runs use the same methods.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from enum import Enum
+from time import perf_counter
+from typing import Any, ClassVar, Generic, TypeAlias
+
+import anyio.lowlevel
+from typing_extensions import TypeVar
+
+from mainstem.context import PipelineContext
+from mainstem.result import StageResult
+from mainstem.stage import PipelineStage, StageKind
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+Position: TypeAlias = Mapping[str, Any]
+"""Where in a source a chunk ends: plain JSON values that only the source understands."""
+
+CHUNK_SIZE = 500
+"""Records in a chunk, where nobody says otherwise: few enough to stay in the processor's cache, and below the 700
+allocations after which the garbage collector would look through those that live."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChunk(Generic[T]):
+    """Records read from a source.
+
+    Attributes:
+        records: The records.
+        position: The position of the next record that was not read yet.
+        records_failed: Records of this stretch that could not be read and were recorded in ``context.errors``.
+    """
+
+    records: list[T]
+    position: Position
+    records_failed: int = 0
+
+
+class SourceStage(PipelineStage[None, list[T]]):
+    """Base of sources: override ``read``."""
+
+    kind: ClassVar[StageKind] = StageKind.STATEFUL
+
+    @abstractmethod
+    def read(
+        self, context: PipelineContext, *, start: Position | None = None, chunk_size: int = CHUNK_SIZE
+    ) -> AsyncGenerator[SourceChunk[T], None]:
+        """Yield the records in order, chunk by chunk.
+
+        Args:
+            context: The run's state; records that cannot be read are recorded there.
+            start: A position that an earlier chunk came with; ``None`` for the beginning.
+            chunk_size: The largest number of records in a chunk.
+
+        Raises:
+            ConnectError: If the place cannot be reached or read.
+        """
+
+    async def process(self, data: None, context: PipelineContext) -> StageResult[list[T]]:
+        started = perf_counter()
+        records: list[T] = []
+        failed = 0
+        async with aclosing(self.read(context)) as chunks:
+            async for chunk in chunks:
+                records.extend(chunk.records)
+                failed += chunk.records_failed
+                await anyio.lowlevel.checkpoint()
+        return StageResult(
+            data=records,
+            duration_ms=(perf_counter() - started) * 1000,
+            records_processed=len(records),
+            records_failed=failed,
+        )
+
+
+class Guarantee(str, Enum):
+    """What a sink promises about a record after crashes and resumed runs."""
+
+    EXACTLY_ONCE = "exactly-once"
+    AT_LEAST_ONCE = "at-least-once"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadReport:
+    """What a sink did.
+
+    Attributes:
+        target: Where the records went.
+        records_loaded: Records written.
+        records_rejected: Records that the target does not take; they are in ``context.errors``.
+        guarantee: What the sink promises.
+    """
+
+    target: str
+    records_loaded: int
+    records_rejected: int = 0
+    guarantee: Guarantee
+
+
+class SinkTransaction(ABC, Generic[T_contra]):
+    """One load in progress: what ``SinkStage.begin`` returns. It holds all the state, so runs of one sink may overlap."""
+
+    @abstractmethod
+    async def write(self, records: Sequence[T_contra]) -> int:
+        """Write a chunk.
+
+        Returns:
+            How many of the records were rejected and recorded in the context's errors.
+
+        Raises:
+            Exception: If the chunk cannot be written; the caller then calls ``abort``.
+        """
+
+    @abstractmethod
+    async def commit(self, position: Position | None = None) -> None:
+        """Make all that was written visible at once, together with ``position``, and close the target."""
+
+    @abstractmethod
+    async def abort(self) -> None:
+        """Undo what was written, and close the target."""
+
+
+class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
+    """Base of sinks: override ``begin`` and ``target``.
+
+    Attributes:
+        guarantee: What the sink promises: a fact of the sink.
+    """
+
+    guarantee: ClassVar[Guarantee] = Guarantee.AT_LEAST_ONCE
+
+    @property
+    @abstractmethod
+    def target(self) -> str:
+        """Where the records go, without secrets."""
+
+    @abstractmethod
+    async def begin(self, context: PipelineContext) -> SinkTransaction[T_contra]:
+        """Open the target; what is written from now on is not seen by others before ``commit``.
+
+        Raises:
+            ConnectError: If the target cannot be opened.
+        """
+
+    async def process(self, data: Iterable[T_contra], context: PipelineContext) -> StageResult[LoadReport]:
+        started = perf_counter()
+        records = list(data)
+        rejected = 0
+        transaction = await self.begin(context)
+        first = context.chunk_start
+        try:
+            for at in range(0, len(records), CHUNK_SIZE):
+                context.chunk_start = first + at
+                rejected += await transaction.write(records[at : at + CHUNK_SIZE])
+                await anyio.lowlevel.checkpoint()
+            await transaction.commit()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await transaction.abort()
+            raise
+        loaded = len(records) - rejected
+        return StageResult(
+            data=LoadReport(
+                target=self.target, records_loaded=loaded, records_rejected=rejected, guarantee=self.guarantee
+            ),
+            duration_ms=(perf_counter() - started) * 1000,
+            records_processed=loaded,
+            records_failed=rejected,
+        )

@@ -1,0 +1,98 @@
+"""The errors of mainstem, in one tree.
+
+    MainstemError
+    ├── StageTypeError        two stages, or a stage and a record, do not fit (also a TypeError)
+    ├── StageContractError    a stage broke the contract of ``process`` (also a TypeError)
+    ├── StageFailedError      a stage gave a failed result without saying why
+    ├── ValidationError       a validator said no (also a ValueError)
+    ├── BranchError           a branch failed; ``branch`` names it, ``__cause__`` holds its error
+    ├── ObserverError         a hook or an event handler raised; ``__cause__`` holds what
+    ├── StopPipeline          raise it in a hook to stop the run on purpose
+    ├── NoCurrentContextError ``current_context()`` outside a run (also a LookupError)
+    ├── BlockingCallError     a blocking call inside a running event loop (also a RuntimeError)
+    ├── ConnectError          a source or sink cannot do what was asked
+    └── MissingExtraError     an optional dependency is not installed (also an ImportError)
+
+Each is made from one message, so each survives pickling; what a handler needs beside the text are attributes.
+"""
+
+from __future__ import annotations
+
+
+class MainstemError(Exception):
+    """Base of every error that mainstem itself raises."""
+
+
+class StageTypeError(MainstemError, TypeError):
+    """The output of one stage does not fit the input of the next, or a record does not fit its annotation."""
+
+
+class StageContractError(MainstemError, TypeError):
+    """A stage broke the contract of ``process``: it must be ``async`` and return a ``StageResult``."""
+
+
+class StageFailedError(MainstemError):
+    """A stage returned ``success=False`` without an error of its own."""
+
+
+class ValidationError(MainstemError, ValueError):
+    """A validator answered ``False`` or with a text, which is then the message."""
+
+
+class BranchError(MainstemError):
+    """A branch of a ``BranchStage`` or ``fan_out`` failed.
+
+    Attributes:
+        branch: The name of the branch.
+    """
+
+    branch: str = ""
+
+
+class ObserverError(MainstemError):
+    """A hook or an event handler raised or took too long; the run went on. ``__cause__`` holds what it raised."""
+
+
+class StopPipeline(MainstemError):  # noqa: N818 - an instruction, named like StopIteration
+    """Raise this in a hook to stop the run on purpose; the run ends with this as its error."""
+
+
+class NoCurrentContextError(MainstemError, LookupError):
+    """``current_context()`` was called while no stage was running."""
+
+
+class BlockingCallError(MainstemError, RuntimeError):
+    """A blocking form such as ``Pipeline.run`` was called inside a running event loop."""
+
+
+class ConnectError(MainstemError):
+    """A source or sink cannot do what was asked: a wrong address, a missing table, a file that is no CSV."""
+
+
+class MissingExtraError(MainstemError, ImportError):
+    """An optional dependency is needed and not installed; the message names the ``pip`` line."""
+
+
+def missing_extra(purpose: str, extra: str) -> MissingExtraError:
+    """Make the error for an absent optional dependency.
+
+    Args:
+        purpose: What needs it, as the start of a sentence, such as ``"The command line"``.
+        extra: The name of the extra that holds it.
+    """
+    return MissingExtraError(f"{purpose} needs packages that are not installed: pip install 'mainstem[{extra}]'")
+
+
+def add_note_once(error: BaseException, note: str) -> None:
+    """Add ``note`` to the error's notes unless it is there: the same exception object may be raised many times."""
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+
+
+def describe_error(error: BaseException) -> str:
+    """Say what an error is in one line, even if its own ``__str__`` fails."""
+    try:
+        text = str(error)
+    except Exception as broken:
+        text = f"(its text cannot be had: __str__ raised {type(broken).__name__})"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,99 @@
+"""What a stage, and a pipeline, gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Self
+
+from typing_extensions import TypeVar
+
+from mainstem.context import PipelineContext
+from mainstem.errors import StageFailedError
+
+Data_co = TypeVar("Data_co", covariant=True)
+
+
+@dataclass(slots=True, kw_only=True)
+class StageResult(Generic[Data_co]):
+    """The outcome of one stage: its data or its error, its time and its counts.
+
+    Counts are in the unit of the stage's input, and add up: every record taken came through, was filtered or failed.
+    A stage that gives no counts and no time has them filled in by whoever runs it.
+
+    Attributes:
+        data: The output; ``None`` when the stage failed.
+        success: Whether the stage did its work. A stage that went on past failed records succeeded.
+        error: The exception that made it fail.
+        duration_ms: Time spent, in milliseconds.
+        records_processed: Records handled without failure, those that a filter dropped included.
+        records_failed: Records that failed.
+        records_filtered: Records handled and dropped on purpose.
+
+    Example:
+        >>> StageResult(data=[1, 2], records_processed=3, records_filtered=1).records_passed
+        2
+    """
+
+    data: Data_co | None = None
+    success: bool = True
+    error: Exception | None = None
+    duration_ms: float = 0.0
+    records_processed: int = 0
+    records_failed: int = 0
+    records_filtered: int = 0
+
+    @classmethod
+    def failure(cls, error: Exception, *, records_processed: int = 0, records_failed: int = 0) -> Self:
+        """Make a failed result.
+
+        Example:
+            >>> StageResult.failure(ValueError("no such table")).success
+            False
+        """
+        return cls(success=False, error=error, records_processed=records_processed, records_failed=records_failed)
+
+    @property
+    def records_in(self) -> int:
+        """Records the stage took: those it handled and those that failed."""
+        return self.records_processed + self.records_failed
+
+    @property
+    def records_passed(self) -> int:
+        """Records that came through: handled and not filtered."""
+        return self.records_processed - self.records_filtered
+
+    def unwrap(self) -> Data_co:
+        """Return the data of a success, typed as such.
+
+        Raises:
+            Exception: The result's error, if it is a failure.
+        """
+        if not self.success:
+            raise self.error or StageFailedError("the result is a failure that carries no error")
+        return self.data  # type: ignore[return-value]  # a success holds its data
+
+
+@dataclass(slots=True, kw_only=True)
+class CompositeResult(StageResult[Data_co]):
+    """The outcome of something made of stages: a chain, branches, a pipeline.
+
+    Attributes:
+        stage_results: The result of each part that ran, by name, in the order they began.
+    """
+
+    stage_results: Mapping[str, StageResult[Any]] = field(default_factory=lambda: dict[str, StageResult[Any]]())
+
+
+@dataclass(slots=True, kw_only=True)
+class PipelineResult(CompositeResult[Data_co]):
+    """The outcome of a run of a pipeline.
+
+    Its counts are the whole run's: ``records_failed`` and ``records_filtered`` are the sums over the stages, and
+    ``records_in`` is what entered the first stage (or, where a stage made more records out of few, the larger number).
+
+    Attributes:
+        context: The run's context, with every error in ``context.errors``.
+    """
+
+    context: PipelineContext

@@ -1,0 +1,181 @@
+"""One stage within one run: it is called, timed and counted, and whatever it does becomes a result."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import Any, Protocol
+
+from mainstem.context import PipelineContext, StageProgress
+from mainstem.errors import StageContractError, StageFailedError, add_note_once
+from mainstem.result import CompositeResult, StageResult
+from mainstem.typecheck import RecordNet
+
+
+class Processor(Protocol):
+    """What a run needs of a stage."""
+
+    name: str
+
+    def process(self, data: Any, context: PipelineContext, /) -> Awaitable[StageResult[Any]]: ...
+
+
+_COLLECTIONS = (list, tuple, set, frozenset, deque, range)
+
+
+def count_records(data: object) -> int:
+    """Count the records in ``data``: the length of a plain collection, else one (and none in ``None``)."""
+    if isinstance(data, _COLLECTIONS):
+        return len(data)  # pyright: ignore[reportUnknownArgumentType]
+    return 0 if data is None else 1
+
+
+def unique_names(stages: Sequence[Processor]) -> list[str]:
+    """Name each stage for reports: a name that came before gets ``#2``, ``#3`` and so on."""
+    taken: set[str] = set()
+    names: list[str] = []
+    for stage in stages:
+        name, number = stage.name, 2
+        while name in taken:
+            name, number = f"{stage.name}#{number}", number + 1
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+class StageRun:
+    """A stage in a run. ``feed`` it the whole input once, or chunk by chunk; then ask for the ``total``.
+
+    Args:
+        stage: The stage.
+        name: Its name in reports, unique in the run.
+        context: The run's context.
+        net: Checks the output's records, if that was asked for.
+    """
+
+    __slots__ = ("context", "feeds", "last", "name", "net", "progress", "stage")
+
+    def __init__(self, stage: Processor, name: str, context: PipelineContext, net: RecordNet | None = None) -> None:
+        self.net = net
+        self.stage = stage
+        self.name = name
+        self.context = context
+        self.progress = context.progress[name] = StageProgress()
+        self.feeds = 0
+        self.last: StageResult[Any] | None = None
+
+    async def feed(self, data: Any) -> StageResult[Any]:
+        """Run the stage on ``data``.
+
+        Returns:
+            The stage's result. An ``Exception`` it raised, or an answer that is no ``StageResult``, makes a failed one.
+        """
+        context, progress = self.context, self.progress
+        context.current_stage = self.name
+        context.chunk_start = progress.records_in
+        errors_before = len(context.errors)
+        started = perf_counter()
+        try:
+            answer: Any = self.stage.process(data, context)
+            if isinstance(answer, StageResult):
+                raise StageContractError(f"process() of stage {self.name!r} is not async: write 'async def process'")
+            result: Any = await answer
+            if not isinstance(result, StageResult):
+                raise StageContractError(
+                    f"process() of stage {self.name!r} returned {type(result).__name__}, not a StageResult: "
+                    "end it with 'return StageResult(data=...)'"
+                )
+            if self.net is not None and result.success:
+                self.net.check(result.data)
+        except Exception as error:
+            result = StageResult[Any].failure(error)
+        elapsed = (perf_counter() - started) * 1000
+        checked: StageResult[Any] = result  # pyright: ignore[reportUnknownVariableType]
+        if not checked.success:
+            checked = self._explain_failure(checked, data, errors_before)
+        elif not checked.records_processed and not checked.records_failed:
+            handled = count_records(checked.data if data is None else data)
+            if handled:
+                checked = replace(checked, records_processed=handled)
+        progress.records_in += checked.records_processed + checked.records_failed
+        progress.records_passed += checked.records_processed - checked.records_filtered
+        progress.records_filtered += checked.records_filtered
+        progress.records_failed += checked.records_failed
+        progress.duration_ms += elapsed
+        self.feeds += 1
+        self.last = checked
+        return checked
+
+    def account(self, records_passed: int, records_failed: int, duration_ms: float) -> None:
+        """Count what a source has read, which is not fed."""
+        progress = self.progress
+        progress.records_in += records_passed + records_failed
+        progress.records_passed += records_passed
+        progress.records_failed += records_failed
+        progress.duration_ms += duration_ms
+
+    def interrupt(self, error: Exception) -> StageResult[Any]:
+        """Make the stage fail for a reason that is not one of its records': its input raised, say."""
+        add_note_once(error, f"in stage {self.name!r}{_made_at(self.stage)}")
+        self.context.record_error(error, stage=self.name)
+        self.last = StageResult.failure(error)
+        return self.last
+
+    def _explain_failure(self, result: StageResult[Any], data: object, errors_before: int) -> StageResult[Any]:
+        """Complete a failed result: it has an error that says where, is in ``context.errors``, and its counts add up."""
+        error = result.error or StageFailedError(f"stage {self.name!r} returned a failed result without an error")
+        add_note_once(error, f"in stage {self.name!r}{_made_at(self.stage)}")
+        recorded = [entry.error for entry in self.context.errors[errors_before:]]
+        if not any(known is error or known is error.__cause__ for known in recorded):
+            self.context.record_error(error, stage=self.name)
+        failed = result.records_failed
+        if not result.records_processed and not failed:
+            failed = max(1, count_records(data))
+        return replace(result, data=None, error=error, records_failed=failed)
+
+    def complete(self) -> None:
+        """Note that the stage has had all its input and succeeded."""
+        self.progress.done = True
+        self.context.mark_completed(self.name)
+
+    def total(self) -> StageResult[Any]:
+        """Return the outcome over all that it was fed, without the data, which the next stage has."""
+        progress, last = self.progress, self.last
+        if isinstance(last, CompositeResult) and self.feeds == 1:
+            return replace(last, data=None, duration_ms=progress.duration_ms)
+        return StageResult(
+            success=last is None or last.success,
+            error=None if last is None else last.error,
+            duration_ms=progress.duration_ms,
+            records_processed=progress.records_passed + progress.records_filtered,
+            records_failed=progress.records_failed,
+            records_filtered=progress.records_filtered,
+        )
+
+
+def _made_at(stage: object) -> str:
+    made_at = getattr(stage, "made_at", None)
+    return f", made at {made_at}" if made_at else ""
+
+
+def summarize(runs: Iterable[StageRun]) -> Mapping[str, Any]:
+    """Add up the counts of stages that followed one another, as keyword arguments of a ``CompositeResult``.
+
+    Failed and filtered records are summed. What entered is the first stage's count; where a stage made more records out
+    of few (a flatten, a source), it is the larger number that the later stages account for.
+    """
+    runs = list(runs)
+    failed = sum(run.progress.records_failed for run in runs)
+    filtered = sum(run.progress.records_filtered for run in runs)
+    passed = runs[-1].progress.records_passed if runs else 0
+    entered = passed + filtered + failed
+    if runs and (runs[-1].last is None or runs[-1].last.success):
+        entered = max(entered, runs[0].progress.records_in)
+    return {
+        "records_processed": entered - failed,
+        "records_failed": failed,
+        "records_filtered": filtered,
+        "stage_results": {run.name: run.total() for run in runs},
+    }

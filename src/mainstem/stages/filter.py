@@ -1,0 +1,66 @@
+"""``FilterStage``: keep the records that match."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from itertools import compress
+from typing import Any
+
+from typing_extensions import TypeVar
+
+from mainstem.stage import RecordsStage
+from mainstem.stages.record_function import Calls, RecordFunctionStage, fail_answers
+from mainstem.type_hints import function_hints, iterable_of, list_of
+
+T = TypeVar("T", default=Any)
+
+
+class FilterStage(RecordFunctionStage[T, T], RecordsStage[T, T]):
+    """Keep the records for which a predicate says yes, in order.
+
+    The answer is taken for its truth. Records it drops count as ``records_filtered``, not as failed.
+
+    Args:
+        predicate: Takes one record; sync or async.
+        continue_on_error: Whether to record records whose check failed, and go on without them.
+        concurrency: How many awaits of an async predicate may be under way at a time; order is kept.
+        name: The stage's name in reports.
+
+    Raises:
+        TypeError: If ``predicate`` cannot be called.
+        ValueError: If ``concurrency`` is no positive whole number.
+
+    Example:
+        >>> from mainstem import Pipeline
+        >>> Pipeline[list[str], list[str]]("digits").add_stage(FilterStage(str.isdigit)).run(["1", "x", "2"]).data
+        ['1', '2']
+    """
+
+    def __init__(
+        self,
+        predicate: Callable[[T], bool | Awaitable[bool]],
+        *,
+        continue_on_error: bool = False,
+        concurrency: int = 1,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            predicate,
+            "predicate of FilterStage",
+            continue_on_error=continue_on_error,
+            concurrency=concurrency,
+            name=name,
+        )
+
+    def _hints(self) -> tuple[Any, Any]:
+        taken, _ = function_hints(self._function.call)
+        return iterable_of(taken), list_of(taken)
+
+    def _take_answers(self, calls: Calls) -> tuple[list[Any], int]:
+        try:
+            kept = list(compress(calls.records, calls.answers))
+        except Exception:
+            # The truth of an answer may be an error too, as with an array of several values: find out whose.
+            fail_answers(calls, bool, go_on=self._continue_on_error)
+            kept = list(compress(calls.records, calls.answers))
+        return kept, len(calls.answers) - len(kept)

@@ -1,0 +1,368 @@
+"""Calling a user's function once for each record: the shared heart of the map, filter and validate-records stages.
+
+Sync functions are called through ``map`` and ``list.extend``, which run at C speed, keep what they had when the function
+raises, and can go on with the same iterator: each record is handed to the function exactly once, and there is no
+per-record cost beside the call. Async functions are called by a fixed number of workers over one iterator, never as a
+task per record.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from time import perf_counter
+from types import UnionType
+from typing import Any, ClassVar, Generic, TypeAlias, Union, get_args, get_origin
+
+import anyio
+from typing_extensions import TypeVar
+
+from mainstem.context import PipelineContext, context_of_run
+from mainstem.errors import add_note_once
+from mainstem.result import StageResult
+from mainstem.stage import PipelineStage, StageKind
+from mainstem.type_hints import function_hints
+
+T = TypeVar("T")
+In_contra = TypeVar("In_contra", contravariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
+
+Failure: TypeAlias = tuple[int, Exception]
+"""Position among the records, and what the function raised."""
+
+
+@dataclass(slots=True)
+class Calls:
+    """What calling a function for each of some records gave.
+
+    Attributes:
+        records: The records whose call succeeded, in order.
+        answers: What it returned for each of them.
+        failures: The records whose call failed, by position.
+    """
+
+    records: Sequence[Any]
+    answers: list[Any]
+    failures: list[Failure] = field(default_factory=lambda: list[Failure]())
+
+
+class RecordFunction:
+    """A user's function of one record, sync or async.
+
+    Args:
+        function: A function, method, partial, class or callable object.
+        role: What the stage calls it, for error messages.
+
+    Raises:
+        TypeError: If it cannot be called.
+    """
+
+    __slots__ = ("call", "is_async", "never_async")
+
+    def __init__(self, function: Callable[[Any], Any], role: str) -> None:
+        if not callable(function):
+            raise TypeError(f"{role} must be a function of one record, and {function!r} cannot be called")
+        self.call = function
+        self.is_async = _is_async(function)
+        """Known to be a coroutine function."""
+        self.never_async = not self.is_async and _returns_plain_values(function)
+        """Known, from its annotation, never to return an awaitable."""
+
+    def describe(self) -> str:
+        """Name the function, with file and line where it has them."""
+        function: Any = self.call
+        while isinstance(function, partial):
+            function = function.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        if not inspect.isroutine(function) and not isinstance(function, type):
+            function = type(function).__call__
+        code = getattr(getattr(function, "__func__", function), "__code__", None)
+        name = getattr(function, "__qualname__", repr(function))
+        return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
+
+    async def call_each(self, records: Sequence[Any], *, go_on: bool, concurrency: int) -> Calls:
+        """Call the function once for each record; at the first failure stop, or with ``go_on`` collect it and go on."""
+        if self.is_async:
+            return await self._call_async(records, go_on, concurrency)
+        if self.never_async or not records:
+            calls = self._call_sync(records, go_on)
+            if calls.answers and hasattr(type(calls.answers[0]), "__await__"):
+                return await _settle(calls, go_on, concurrency)  # the annotation was wrong
+            return calls
+        # The first answer tells whether a plain function hands out awaitables.
+        first = self._call_sync(records[:1], go_on)
+        if first.answers and inspect.isawaitable(first.answers[0]):
+            return await self._call_async(records, go_on, concurrency, first.answers[0])
+        if first.failures and not go_on:
+            return first
+        rest = self._call_sync(records[1:], go_on)
+        calls = _joined(first, rest)
+        # A function may also do so for some records only. Looking at the types costs a fraction of the calls.
+        if any(hasattr(kind, "__await__") for kind in set(map(type, rest.answers))):
+            return await _settle(calls, go_on, concurrency)
+        return calls
+
+    def _call_sync(self, records: Sequence[Any], go_on: bool) -> Calls:
+        answers: list[Any] = []
+        failures: list[Failure] = []
+        remaining = iter(records)
+        while True:
+            try:
+                answers.extend(map(self.call, remaining))
+            except Exception as error:
+                failure = error
+            else:
+                if len(answers) + len(failures) >= len(records):
+                    break
+                # Out of map(), a StopIteration reads as the end of the records; as in a generator it is an error.
+                failure = RuntimeError("the function raised StopIteration")
+            failures.append((len(answers) + len(failures), failure))
+            if not go_on:
+                break
+        return Calls(_without(records, failures) if go_on else records[: len(answers)], answers, failures)
+
+    async def _call_async(
+        self, records: Sequence[Any], go_on: bool, concurrency: int, first: Awaitable[Any] | None = None
+    ) -> Calls:
+        call = self.call
+
+        async def answer(position: int) -> Any:
+            if first is not None and position == 0:
+                return await first
+            value = call(records[position])
+            return await value if inspect.isawaitable(value) else value
+
+        if self.is_async:
+            return await _await_each(records, lambda position: call(records[position]), go_on, concurrency)
+        return await _await_each(records, answer, go_on, concurrency)
+
+
+_PENDING = object()
+
+
+async def _await_each(
+    records: Sequence[Any], call: Callable[[int], Awaitable[Any]], go_on: bool, concurrency: int
+) -> Calls:
+    """Await ``call(position)`` for each record, at most ``concurrency`` at a time; answers come in the records' order."""
+    answers: list[Any] = [_PENDING] * len(records)
+    failures: list[Failure] = []
+    positions = iter(range(len(records)))
+    escaped: list[BaseException] = []
+
+    async def work(scope: anyio.CancelScope | None) -> None:
+        for position in positions:
+            try:
+                answers[position] = await call(position)
+            except Exception as error:
+                failures.append((position, error))
+                if not go_on:
+                    if scope is not None:
+                        scope.cancel()
+                    return
+
+    async def work_in_group(scope: anyio.CancelScope) -> None:
+        try:
+            await work(scope)
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:
+            # Taken out of the task group by hand, which would wrap it in an exception group.
+            escaped.append(error)
+            scope.cancel()
+
+    if concurrency == 1 or len(records) <= 1:
+        await work(None)
+    else:
+        async with anyio.create_task_group() as workers:
+            for _ in range(min(concurrency, len(records))):
+                workers.start_soon(work_in_group, workers.cancel_scope)
+    if escaped:
+        raise escaped[0]
+    failures.sort(key=lambda failure: failure[0])
+    done = [at for at, answer in enumerate(answers) if answer is not _PENDING] if failures else None
+    if done is None:
+        return Calls(records, answers, failures)
+    return Calls([records[at] for at in done], [answers[at] for at in done], failures)
+
+
+async def _settle(calls: Calls, go_on: bool, concurrency: int) -> Calls:
+    """Await those answers that are awaitables, after the fact."""
+    unfinished = calls.answers
+
+    async def settle(position: int) -> Any:
+        answer = unfinished[position]
+        return await answer if inspect.isawaitable(answer) else answer
+
+    try:
+        settled = await _await_each(calls.records, settle, go_on, concurrency)
+    finally:
+        for answer in unfinished:
+            if inspect.iscoroutine(answer):
+                answer.close()
+    failed_before = {at for at, _ in calls.failures}
+    positions = [at for at in range(len(unfinished) + len(failed_before)) if at not in failed_before]
+    failures = calls.failures + [(positions[at], error) for at, error in settled.failures]
+    return Calls(settled.records, settled.answers, sorted(failures, key=lambda failure: failure[0]))
+
+
+def _joined(first: Calls, rest: Calls) -> Calls:
+    """Put the calls of one record before those of the records after it."""
+    return Calls(
+        [*first.records, *rest.records],
+        first.answers + rest.answers,
+        first.failures + [(at + 1, error) for at, error in rest.failures],
+    )
+
+
+def _without(records: Sequence[Any], failures: list[Failure]) -> Sequence[Any]:
+    if not failures:
+        return records
+    failed = {at for at, _ in failures}
+    return [record for at, record in enumerate(records) if at not in failed]
+
+
+def _is_async(function: Any) -> bool:
+    while isinstance(function, partial):
+        function = function.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return inspect.iscoroutinefunction(function) or (
+        not inspect.isroutine(function)
+        and not isinstance(function, type)
+        and inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - is it async, not callable
+    )
+
+
+def _returns_plain_values(function: Any) -> bool:
+    if hasattr(function, "__wrapped__"):
+        return False  # functools.wraps() copies the annotations of an async function onto a plain one
+    _, returned = function_hints(function)
+    return all(_is_plain(member) for member in _members_of(returned))
+
+
+def _members_of(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _is_plain(hint: Any) -> bool:
+    kind = get_origin(hint) or hint
+    return kind is None or (isinstance(kind, type) and kind is not object and not hasattr(kind, "__await__"))
+
+
+class RecordFunctionStage(PipelineStage[Iterable[In_contra], list[Out_co]], Generic[In_contra, Out_co]):
+    """Base of the stages that call a function for each record.
+
+    Args:
+        function: The function.
+        role: What the stage calls it, for error messages.
+        continue_on_error: Whether a failed record is recorded in ``context.errors`` and left out, instead of failing the
+            stage.
+        concurrency: How many calls of an async function may be under way at a time. Sync functions run one by one.
+        name: The stage's name.
+
+    Raises:
+        TypeError: If ``function`` cannot be called.
+        ValueError: If ``concurrency`` is no positive whole number.
+    """
+
+    kind: ClassVar[StageKind] = StageKind.ELEMENTWISE
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        role: str,
+        *,
+        continue_on_error: bool,
+        concurrency: int,
+        name: str | None,
+    ) -> None:
+        check_count("concurrency", concurrency)
+        self._function = RecordFunction(function, role)
+        self._continue_on_error = continue_on_error
+        self._concurrency = concurrency
+        if name is not None:
+            self.name = name
+
+    @property
+    def overlaps_calls(self) -> bool:
+        """Whether calls for different records overlap, so that the whole input at once is better than chunks of it."""
+        return self._concurrency > 1 and not self._function.never_async
+
+    @abstractmethod
+    def _take_answers(self, calls: Calls) -> tuple[list[Any], int]:
+        """Turn the function's answers into the output, and say how many records were filtered.
+
+        An answer that is no answer becomes one more of ``calls.failures`` and leaves ``calls.records`` and
+        ``calls.answers``.
+        """
+
+    async def process(self, data: Iterable[In_contra], context: PipelineContext) -> StageResult[list[Out_co]]:
+        started = perf_counter()
+        records, input_error = take_all(data)
+        go_on = self._continue_on_error
+        with context_of_run(context):
+            calls = await self._function.call_each(records, go_on=go_on, concurrency=self._concurrency)
+            output, filtered = self._take_answers(calls)
+        error = input_error
+        if calls.failures:
+            name = context.current_stage or self.name
+            for position, failure in calls.failures:
+                context.record_error(failure, stage=name, record=records[position], index=position)
+            if not go_on:
+                position, error = calls.failures[0]
+                where = f"at record {context.chunk_start + position}, in {self._function.describe()}"
+                add_note_once(error, where)
+        return StageResult(
+            data=None if error else output,
+            success=error is None,
+            error=error,
+            duration_ms=(perf_counter() - started) * 1000,
+            records_processed=len(output) + filtered,
+            records_failed=len(calls.failures),
+            records_filtered=filtered,
+        )
+
+
+def take_all(data: Iterable[T]) -> tuple[Sequence[T], Exception | None]:
+    """Take all records out of ``data``; if it raises on the way, those before it and what it raised."""
+    if isinstance(data, (list, tuple)):
+        return data, None  # pyright: ignore[reportUnknownVariableType]
+    records: list[T] = []
+    try:
+        records.extend(data)
+    except Exception as error:
+        add_note_once(error, f"raised by the input after {len(records)} records")
+        return records, error
+    return records, None
+
+
+def check_count(what: str, number: object) -> None:
+    """Check that ``number`` is a positive whole number.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"{what} must be a positive whole number, not {number!r}")
+
+
+def fail_answers(calls: Calls, check: Callable[[Any], Any], *, go_on: bool) -> None:
+    """Replace each answer by ``check(answer)``; where that raises, make the record a failure.
+
+    Without ``go_on`` nothing after the first failure is kept.
+    """
+    failed = {position for position, _ in calls.failures}
+    positions = (at for at in range(len(calls.answers) + len(failed)) if at not in failed)
+    records: list[Any] = []
+    answers: list[Any] = []
+    for position, record, answer in zip(positions, calls.records, calls.answers, strict=False):
+        try:
+            answers.append(check(answer))
+        except Exception as error:
+            calls.failures.append((position, error))
+            if not go_on:
+                break
+        else:
+            records.append(record)
+    calls.records, calls.answers = records, answers
+    calls.failures.sort(key=lambda failure: failure[0])

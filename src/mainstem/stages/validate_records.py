@@ -1,0 +1,144 @@
+"""``ValidateRecordsStage``: check each record, and keep the bad ones aside with their reason."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from itertools import repeat
+from operator import is_
+from typing import TYPE_CHECKING, Any, overload
+
+from typing_extensions import TypeVar
+
+from mainstem.errors import ValidationError
+from mainstem.records import is_record_type, record_parser
+from mainstem.stage import RecordsStage
+from mainstem.stages.record_function import Calls, RecordFunctionStage, fail_answers
+from mainstem.type_hints import function_hints, iterable_of, list_of
+
+T = TypeVar("T")
+M = TypeVar("M")
+T_contra = TypeVar("T_contra", contravariant=True)
+U_co = TypeVar("U_co", covariant=True)
+
+
+class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
+    """Check each record; the good ones go on, the bad ones are rejected with their reason.
+
+    Given a function, the records that it answers ``True`` to go on unchanged; ``False``, a text (the reason), or any other
+    answer rejects the record. Given a model (a pydantic model, msgspec ``Struct``, dataclass or ``TypedDict``), each record
+    is parsed into it, and what goes on is the parsed records; numbers and the like are read from text where the model asks
+    for them.
+
+    By default the first bad record fails the stage; with ``continue_on_error`` each is recorded in ``context.errors`` with
+    its position and a ``ValidationError``, and the rest go on.
+
+    Args:
+        validator: A function of one record, sync or async, or a model.
+        continue_on_error: Whether to record bad records and go on.
+        concurrency: How many awaits of an async validator may be under way at a time; order is kept.
+        name: The stage's name in reports.
+
+    Raises:
+        TypeError: If ``validator`` is neither a function nor a model.
+        ValueError: If ``concurrency`` is no positive whole number.
+        MissingExtraError: If a model needs ``mainstem[models]``, which is not installed.
+
+    Example:
+        >>> from mainstem import Pipeline
+        >>> def adult(person: dict[str, int]) -> bool | str:
+        ...     return person["age"] >= 18 or f"too young: {person['age']}"
+        >>> stage = ValidateRecordsStage(adult, continue_on_error=True)
+        >>> pipeline = Pipeline[list[dict[str, int]], list[dict[str, int]]]("adults").add_stage(stage)
+        >>> result = pipeline.run([{"age": 40}, {"age": 7}])
+        >>> result.data, [str(entry.error) for entry in result.context.errors]
+        ([{'age': 40}], ['too young: 7'])
+    """
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __new__(  # type: ignore[overload-overlap]  # a class can be called too, and is a model here
+            cls,
+            validator: type[M],
+            *,
+            continue_on_error: bool = False,
+            concurrency: int = 1,
+            name: str | None = None,
+        ) -> ValidateRecordsStage[Any, M]: ...
+        @overload
+        def __new__(
+            cls,
+            validator: Callable[[T], bool | str | Awaitable[bool | str]],
+            *,
+            continue_on_error: bool = False,
+            concurrency: int = 1,
+            name: str | None = None,
+        ) -> CheckRecordsStage[T]: ...
+        def __new__(cls, validator: Any, **options: Any) -> Any: ...
+
+    else:
+
+        def __new__(cls, validator: Any, **_: Any) -> Any:
+            checks = cls is ValidateRecordsStage and not is_record_type(validator)
+            return super().__new__(CheckRecordsStage if checks else cls)
+
+    def __init__(
+        self,
+        validator: Callable[[Any], Any],
+        *,
+        continue_on_error: bool = False,
+        concurrency: int = 1,
+        name: str | None = None,
+    ) -> None:
+        self._model: Any = validator if is_record_type(validator) else None
+        if self._model is None and isinstance(validator, type):
+            raise TypeError(
+                f"validator of ValidateRecordsStage must be a function or a model (pydantic, msgspec, dataclass, "
+                f"TypedDict), and {validator.__name__} is another kind of class"
+            )
+        super().__init__(
+            validator if self._model is None else record_parser(self._model),
+            "validator of ValidateRecordsStage",
+            continue_on_error=continue_on_error,
+            concurrency=concurrency,
+            name=name,
+        )
+
+    def _hints(self) -> tuple[Any, Any]:
+        return Any, list_of(Any if self._model is None else self._model)
+
+    def _take_answers(self, calls: Calls) -> tuple[list[Any], int]:
+        return calls.answers, 0
+
+
+class CheckRecordsStage(ValidateRecordsStage[T, T], RecordsStage[T, T]):
+    """``ValidateRecordsStage`` with a function, which keeps the type of the records."""
+
+    name = "ValidateRecordsStage"
+
+    def _hints(self) -> tuple[Any, Any]:
+        taken, _ = function_hints(self._function.call)
+        return iterable_of(taken), list_of(taken)
+
+    def _take_answers(self, calls: Calls) -> tuple[list[Any], int]:
+        if not all(map(is_, calls.answers, repeat(True))):
+            fail_answers(calls, self._require_yes, go_on=self._continue_on_error)
+        return list(calls.records), 0
+
+    def _require_yes(self, answer: Any) -> None:
+        require_yes(answer, self._function.describe())
+
+
+def require_yes(answer: object, validator: str) -> None:
+    """Take a validator's answer: ``True`` passes, and nothing else does.
+
+    Raises:
+        ValidationError: If the answer is ``False``, a text (which becomes the message), or no answer at all.
+    """
+    if answer is True:
+        return
+    if answer is False:
+        raise ValidationError(f"{validator} returned False")
+    if isinstance(answer, str):
+        raise ValidationError(answer)
+    raise ValidationError(f"{validator} returned {type(answer).__name__}; a validator returns True, False or a text")
