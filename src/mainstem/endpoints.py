@@ -1,7 +1,8 @@
 """Sources and sinks: the stages with nothing before and nothing after them.
 
 A source yields chunks, each with the position after it, and can start from such a position. A sink begins a
-transaction, which has write, commit and abort, and says which guarantee it gives. The engines for streaming and durable runs use the same methods.
+transaction, which has write, commit and abort, and says which guarantee it gives. The engines for streaming and
+durable runs use the same methods.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class SourceChunk(Generic[T]):
 class SourceStage(PipelineStage[None, list[T]]):
     """Base of sources: override ``read``."""
 
-    kind: ClassVar[StageKind] = StageKind.STATEFUL
+    kind = StageKind.STATEFUL
 
     @abstractmethod
     def read(
@@ -109,7 +110,8 @@ class LoadReport:
 
 
 class SinkTransaction(ABC, Generic[T_contra]):
-    """One load in progress: what ``SinkStage.begin`` returns. It holds all the state, so runs of one sink may overlap."""
+    """One load in progress: what ``SinkStage.begin`` returns. It holds all the state, so runs of one sink may
+    overlap."""
 
     @abstractmethod
     async def write(self, records: Sequence[T_contra]) -> int:

@@ -22,12 +22,11 @@ I = TypeVar("I")  # noqa: E741
 T = TypeVar("T")
 U = TypeVar("U")
 L = TypeVar("L")
-In_contra = TypeVar("In_contra", contravariant=True)
-Out_co = TypeVar("Out_co", covariant=True)
 
 
-class ExtractStage(PipelineStage[In_contra, list[Out_co]]):
-    """Fetch records with a function of no argument, or of the value given to ``execute``; made by ``create_etl_pipeline``."""
+class ExtractStage(PipelineStage[Any, list[Any]]):
+    """Fetch records with a function of no argument, or of the value given to ``execute``; made by
+    ``create_etl_pipeline``."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = RecordFunction(function, "extract")
@@ -38,9 +37,10 @@ class ExtractStage(PipelineStage[In_contra, list[Out_co]]):
         taken, given = function_hints(self._function.call)
         return (taken if self._takes_input else Any), list_of(record_of(given))
 
-    async def process(self, data: In_contra, context: PipelineContext) -> StageResult[list[Out_co]]:
+    async def process(self, data: Any, context: PipelineContext) -> StageResult[list[Any]]:
         with context_of_run(context):
-            fetched = self._function.call(data) if self._takes_input else self._function.call()  # type: ignore[call-arg]
+            call: Any = self._function.call
+            fetched: Any = call(data) if self._takes_input else call()
             if isawaitable(fetched):
                 fetched = await fetched
             records, error = take_all(fetched)
@@ -49,17 +49,17 @@ class ExtractStage(PipelineStage[In_contra, list[Out_co]]):
         return StageResult(data=list(records), records_processed=len(records))
 
 
-class LoadStage(PipelineStage[list[In_contra], Out_co]):
+class LoadStage(PipelineStage[list[Any], Any]):
     """Persist the list of records with a function; made by ``create_etl_pipeline``."""
 
-    def __init__(self, function: Callable[[list[In_contra]], Any]) -> None:
+    def __init__(self, function: Callable[[list[Any]], Any]) -> None:
         self._function = RecordFunction(function, "load")
         self.name = "load"
 
     def _hints(self) -> tuple[Any, Any]:
         return function_hints(self._function.call)
 
-    async def process(self, data: list[In_contra], context: PipelineContext) -> StageResult[Out_co]:
+    async def process(self, data: list[Any], context: PipelineContext) -> StageResult[Any]:
         with context_of_run(context):
             answer = self._function.call(data)
             if isawaitable(answer):
@@ -132,7 +132,8 @@ def create_etl_pipeline(
     concurrency: int = 1,
     event_bus: EventBus | None = None,
 ) -> Pipeline[Any, Any, Any]:
-    """Make a pipeline of three stages, ``extract``, ``transform`` and ``load``, from three functions, sync or async each.
+    """Make a pipeline of three stages, ``extract``, ``transform`` and ``load``, from three functions, sync or async
+    each.
 
     Args:
         extract: Returns the records; takes no argument, or the value given to ``execute``.
@@ -165,7 +166,7 @@ def create_etl_pipeline(
     )
     return (
         Pipeline[Any, Any](name, event_bus=event_bus)
-        .add_stage(ExtractStage[Any, Any](extract))
+        .add_stage(ExtractStage(extract))
         .add_stage(transform_stage)
-        .add_stage(LoadStage[Any, Any](load))
+        .add_stage(LoadStage(load))
     )

@@ -1,7 +1,7 @@
 """Events: what a run tells the outside, and the bus that carries it.
 
-An ``Event`` has the attributes of CloudEvents 1.0, so it can leave the process as it is. Handlers are observers: one that
-raises or hangs hurts neither the publisher nor the other handlers.
+An ``Event`` has the attributes of CloudEvents 1.0, so it can leave the process as it is. Handlers are observers: one
+that raises or hangs hurts neither the publisher nor the other handlers.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ class Subscription:
 class EventBus:
     """Hands every published event to each handler subscribed to its type.
 
-    Sync handlers run inline, in the order of subscription, so a slow one holds up the publisher; async handlers run side
-    by side, each for at most ``handler_timeout`` seconds. ``publish`` returns when all are done. What a handler raises is
-    logged, and handed back by ``publish``.
+    Sync handlers run inline, in the order of subscription, so a slow one holds up the publisher; async handlers run
+    side by side, each for at most ``handler_timeout`` seconds. ``publish`` returns when all are done. What a handler
+    raises is logged, and handed back by ``publish``.
 
     Args:
         handler_timeout: Seconds an async handler may take; ``math.inf`` for no limit.
@@ -196,8 +196,8 @@ class EventBus:
         return error
 
 
-async def await_observer(answer: Awaitable[object], timeout: float) -> Exception | None:
-    """Await what an async hook or handler returned, for at most ``timeout`` seconds.
+async def await_observer(answer: Awaitable[object], seconds: float) -> Exception | None:
+    """Await what an async hook or handler returned, for at most ``seconds``.
 
     Returns:
         ``None``, or a ``TimeoutError`` if it took longer and was cancelled.
@@ -205,13 +205,13 @@ async def await_observer(answer: Awaitable[object], timeout: float) -> Exception
     Raises:
         Exception: Whatever the observer raises.
     """
-    if timeout == math.inf:
+    if seconds == math.inf:
         await answer
         return None
-    with anyio.move_on_after(timeout) as scope:
+    with anyio.move_on_after(seconds) as scope:
         await answer
     if scope.cancelled_caught:
-        return TimeoutError(f"it took longer than {timeout:g} s and was cancelled")
+        return TimeoutError(f"it took longer than {seconds:g} s and was cancelled")
     return None
 
 

@@ -1,8 +1,8 @@
 """Hooks: user code that runs at four points of a run without being a stage.
 
 Hooks observe. One that raises or takes too long is logged and recorded in ``context.errors``, and the run goes on as if
-it were not there; only ``StopPipeline`` stops the run, on purpose. Sync hooks run inline and hold the run up for as long
-as they take; async hooks are awaited, each for at most ``timeout`` seconds.
+it were not there; only ``StopPipeline`` stops the run, on purpose. Sync hooks run inline and hold the run up for as
+long as they take; async hooks are awaited, each for at most ``timeout`` seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from mainstem.events import await_observer, describe_observer
 logger = logging.getLogger("mainstem.hooks")
 
 StageHook: TypeAlias = Callable[[str, Any, PipelineContext], object]
-"""A ``before_stage`` or ``after_stage`` hook: stage name, data, context. Sync, or async (what it returns is awaited)."""
+"""A ``before_stage`` or ``after_stage`` hook: stage name, data, context. Sync, or async (what it returns is
+awaited)."""
 
 ErrorHook: TypeAlias = Callable[[str, Exception, PipelineContext], object]
 """An ``on_error`` hook: stage name, exception, context."""
@@ -80,7 +81,7 @@ class Hooks:
 
 
 async def call_hooks(
-    hooks: tuple[Callable[..., object], ...], arguments: tuple[Any, ...], stage: str, timeout: float
+    hooks: tuple[Callable[..., object], ...], arguments: tuple[Any, ...], stage: str, seconds: float
 ) -> None:
     """Call each hook with ``arguments``, the last of which is the context; record what they raise.
 
@@ -90,7 +91,7 @@ async def call_hooks(
     for hook in hooks:
         try:
             answer = hook(*arguments)
-            error = await await_observer(answer, timeout) if answer is not None and isawaitable(answer) else None
+            error = await await_observer(answer, seconds) if answer is not None and isawaitable(answer) else None
         except StopPipeline:
             raise
         except Exception as raised:

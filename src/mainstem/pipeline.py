@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeAlias, overload
@@ -115,8 +115,8 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
     Args:
         name: Used in events, logs and reports.
         event_bus: Where its events go; the library's default bus if not given.
-        hook_timeout: Seconds an async hook may take before it is cancelled and reported. A hook that limits the rate waits
-            on purpose, so the limit is generous. Sync hooks run inline and cannot be limited.
+        hook_timeout: Seconds an async hook may take before it is cancelled and reported. A hook that limits the rate
+            waits on purpose, so the limit is generous. Sync hooks run inline and cannot be limited.
         check: Check real records against the stages' annotations: ``"first"`` of each stage, ``"all"``, or a share of
             them such as ``0.01``. A record that does not fit fails its stage. Off by default.
 
@@ -188,7 +188,8 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
 
             Raises:
                 StageTypeError: If the last stage does not give what the pipeline is annotated with.
-                BaseException: What is no ``Exception`` passes through: a cancellation, ``KeyboardInterrupt``, ``SystemExit``.
+                BaseException: What is no ``Exception`` passes through: a cancellation, ``KeyboardInterrupt``,
+                    ``SystemExit``.
             """
             self._check_output()
             return await self._execute(data, PipelineContext() if context is None else context)
@@ -215,8 +216,9 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
         return self._output_hints[-1] if self._output_hints else given
 
     def _annotation(self) -> tuple[Any, Any]:
-        arguments = getattr(getattr(self, "__orig_class__", None), "__args__", (Any, Any))
-        return tuple(Any if isinstance(each, TypeVar) else each for each in arguments[:2])  # type: ignore[return-value]
+        made_as = getattr(self, "__orig_class__", None)
+        taken, given = getattr(made_as, "__args__", (Any, Any))[:2]
+        return Any if isinstance(taken, TypeVar) else taken, Any if isinstance(given, TypeVar) else given
 
     @overload
     def add_stage(self: Pipeline[I, O, Iterable[T]], stage: RecordsStage[T, object]) -> Pipeline[I, O, list[T]]: ...
@@ -326,8 +328,8 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
     def before_stage(self, hook: StageHookT) -> StageHookT:
         """Call ``hook(stage_name, data, context)`` immediately before each stage processes ``data``.
 
-        Sync or async; returned as it is, so this serves as a decorator. Like ``after_stage``, it sees the whole data, so
-        neighbouring stages no longer share chunks while it is registered.
+        Sync or async; returned as it is, so this serves as a decorator. Like ``after_stage``, it sees the whole data,
+        so neighbouring stages no longer share chunks while it is registered.
 
         Raises:
             TypeError: If it cannot be called.
@@ -336,7 +338,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
         return hook
 
     def after_stage(self, hook: StageHookT) -> StageHookT:
-        """Call ``hook(stage_name, output, context)`` immediately after each stage that succeeds; see ``before_stage``."""
+        """Call ``hook(stage_name, output, context)`` after each stage that succeeds; see ``before_stage``."""
         self._hooks.register("after_stage", hook)
         return hook
 
@@ -363,7 +365,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
         return self
 
     async def process(self, data: In_contra, context: PipelineContext) -> PipelineResult[Current_co]:
-        """Run as a stage of another pipeline: a run of its own, with its own events, that shares metadata and errors."""
+        """Run as a stage of another pipeline: a run with events of its own, which shares metadata and errors."""
         name = context.current_stage or self.name
         return await self._execute(data, context.child(name, pipeline_id=uuid4().hex))
 
@@ -371,7 +373,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
         started = perf_counter()
         hooks = self._hooks
         names = unique_names(self._stages)
-        nets = [RecordNet(*named, self._share) for named in zip(names, self._output_hints)] if self._share else None
+        nets = self._record_nets(names)
         run = MemoryRun(self._stages, names, context, hooks, nets)
         context.begin()
         logger.info("pipeline %s started, run %s", self.name, context.pipeline_id)
@@ -407,6 +409,12 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
             context=context,
             **counts,
         )
+
+    def _record_nets(self, names: Sequence[str]) -> list[RecordNet] | None:
+        share = self._share
+        if share is None:
+            return None
+        return [RecordNet(name, hint, share) for name, hint in zip(names, self._output_hints, strict=True)]
 
     async def _publish_start(self, context: PipelineContext, stage_count: int) -> None:
         await self._publish(

@@ -6,6 +6,7 @@ A record is a dict, or an object of a record type: a dataclass, ``TypedDict``, m
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -16,14 +17,14 @@ from mainstem.errors import ValidationError, missing_extra
 M = TypeVar("M")
 
 
-def is_record_type(candidate: object) -> bool:
+def is_record_type(candidate: Any) -> bool:
     """Say whether ``candidate`` is a dataclass, ``TypedDict``, msgspec ``Struct`` or pydantic model.
 
     Example:
         >>> is_record_type(dataclasses.make_dataclass("Point", ["x", "y"])), is_record_type(dict)
         (True, False)
     """
-    return isinstance(candidate, type) and (
+    return inspect.isclass(candidate) and (
         dataclasses.is_dataclass(candidate)
         or is_typeddict(candidate)
         or _is_struct(candidate)
@@ -31,7 +32,7 @@ def is_record_type(candidate: object) -> bool:
     )
 
 
-def _is_struct(kind: type) -> bool:
+def _is_struct(kind: type[Any]) -> bool:
     return hasattr(kind, "__struct_fields__")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Self
+from typing import Any, Generic, cast
 
 from typing_extensions import TypeVar
 
@@ -44,7 +44,7 @@ class StageResult(Generic[Data_co]):
     records_filtered: int = 0
 
     @classmethod
-    def failure(cls, error: Exception, *, records_processed: int = 0, records_failed: int = 0) -> Self:
+    def failure(cls, error: Exception, *, records_processed: int = 0, records_failed: int = 0) -> StageResult[Any]:
         """Make a failed result.
 
         Example:
@@ -71,7 +71,7 @@ class StageResult(Generic[Data_co]):
         """
         if not self.success:
             raise self.error or StageFailedError("the result is a failure that carries no error")
-        return self.data  # type: ignore[return-value]  # a success holds its data
+        return cast(Data_co, self.data)
 
 
 @dataclass(slots=True, kw_only=True)

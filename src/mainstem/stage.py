@@ -6,6 +6,7 @@ again. A stage's ``kind`` names the law it keeps, which is all that an engine ma
 
 from __future__ import annotations
 
+import inspect
 import sys
 import typing
 from abc import ABC, abstractmethod
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, overload
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 import typing_extensions
 from typing_extensions import TypeVar
@@ -27,6 +28,8 @@ from mainstem.typecheck import check_join
 In_contra = TypeVar("In_contra", contravariant=True)
 Out_co = TypeVar("Out_co", covariant=True)
 Record_contra = TypeVar("Record_contra", contravariant=True)
+# A list is invariant in its records, but these lists are new and nobody else holds them: as outputs they may be seen as
+# covariant, which is what lets the overloads of ``>>`` tell the shapes of stages apart.
 Record_co = TypeVar("Record_co", covariant=True)
 I = TypeVar("I")  # noqa: E741
 T = TypeVar("T")
@@ -68,12 +71,12 @@ class PipelineStage(ABC, Generic[In_contra, Out_co]):
     """
 
     name: str
-    kind: ClassVar[StageKind] = StageKind.BLOCKING
+    kind: StageKind = StageKind.BLOCKING
     made_at: str = ""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        if "name" not in cls.__dict__ and "name" not in cls.__dict__.get("__annotations__", {}):
+        if "name" not in vars(cls) and "name" not in inspect.get_annotations(cls):
             cls.name = cls.__name__
 
     if not TYPE_CHECKING:
@@ -145,13 +148,17 @@ class PipelineStage(ABC, Generic[In_contra, Out_co]):
             TypeError: If ``other`` is no stage.
             StageTypeError: If both are annotated and do not fit.
         """
-        return ChainedStage(self, other)
+        return ChainedStage[Any, Any](self, other)
 
 
-class RecordsStage(PipelineStage[Iterable[Record_contra], list[Record_co]], Generic[Record_contra, Record_co]):
+class RecordsStage(
+    PipelineStage[Iterable[Record_contra], list[Record_co]],  # pyright: ignore[reportInvalidTypeArguments]
+    Generic[Record_contra, Record_co],
+):
     """Base for stages that give a list of the same records they take: filters, checks.
 
-    Subclass it as ``RecordsStage[T, T]`` and, to the right of ``>>``, the stage keeps the type of the records it is given.
+    Subclass it as ``RecordsStage[T, T]`` and, to the right of ``>>``, the stage keeps the type of the records it is
+    given.
     """
 
     def output_hint(self, given: Any) -> Any:
@@ -162,7 +169,10 @@ class RecordsStage(PipelineStage[Iterable[Record_contra], list[Record_co]], Gene
         return record_of(self._hints()[0]) if record is Any else record
 
 
-class GroupingStage(PipelineStage[Iterable[Record_contra], list[list[Record_co]]], Generic[Record_contra, Record_co]):
+class GroupingStage(
+    PipelineStage[Iterable[Record_contra], list[list[Record_co]]],  # pyright: ignore[reportInvalidTypeArguments]
+    Generic[Record_contra, Record_co],
+):
     """Base for stages that give the records they take in groups: subclass it as ``GroupingStage[T, T]``."""
 
     def output_hint(self, given: Any) -> Any:
@@ -170,7 +180,8 @@ class GroupingStage(PipelineStage[Iterable[Record_contra], list[list[Record_co]]
 
 
 class UngroupingStage(
-    PipelineStage[Iterable[Iterable[Record_contra]], list[Record_co]], Generic[Record_contra, Record_co]
+    PipelineStage[Iterable[Iterable[Record_contra]], list[Record_co]],  # pyright: ignore[reportInvalidTypeArguments]
+    Generic[Record_contra, Record_co],
 ):
     """Base for stages that take groups of records and give the records: subclass it as ``UngroupingStage[T, T]``."""
 
@@ -188,8 +199,8 @@ class UnchangedStage(PipelineStage[Record_contra, Record_co], Generic[Record_con
 class ChainedStage(PipelineStage[In_contra, Out_co]):
     """Stages that run one after another; what ``>>`` makes.
 
-    A chain of chains is one flat chain, so joining is associative. The first failed result ends it. The members' results
-    are in ``stage_results`` of its ``CompositeResult``.
+    A chain of chains is one flat chain, so joining is associative. The first failed result ends it. The members'
+    results are in ``stage_results`` of its ``CompositeResult``.
 
     Args:
         stages: The stages, in order, at least one.
@@ -271,10 +282,11 @@ def extend_checked(
 
 def _not_a_stage(found: object) -> str:
     message = f"a stage is joined to stages, and {found!r} is none"
-    if isinstance(found, type) and issubclass(found, PipelineStage):
-        return f"{message}: it is a class of stages, make one with {found.__name__}(...)"
+    name = getattr(found, "__name__", "function")
+    if isinstance(found, type) and PipelineStage in found.__mro__:
+        return f"{message}: it is a class of stages, make one with {name}(...)"
     if callable(found):
-        return f"{message}: to call it for each record, write MapStage({getattr(found, '__name__', 'function')})"
+        return f"{message}: to call it for each record, write MapStage({name})"
     return message
 
 
@@ -283,7 +295,7 @@ _NOT_THE_USERS = (str(Path(__file__).parent), typing.__file__, typing_extensions
 
 def _calling_line() -> str:
     """Return ``file:line`` of the innermost caller outside this package."""
-    frame = sys._getframe(1)
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # there is no public way that is as quick
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -81,18 +81,17 @@ class StageRun:
             answer: Any = self.stage.process(data, context)
             if isinstance(answer, StageResult):
                 raise StageContractError(f"process() of stage {self.name!r} is not async: write 'async def process'")
-            result: Any = await answer
-            if not isinstance(result, StageResult):
+            checked: StageResult[Any] = await answer
+            if not isinstance(checked, StageResult):  # pyright: ignore[reportUnnecessaryIsInstance]  # users err
                 raise StageContractError(
-                    f"process() of stage {self.name!r} returned {type(result).__name__}, not a StageResult: "
+                    f"process() of stage {self.name!r} returned {type(checked).__name__}, not a StageResult: "
                     "end it with 'return StageResult(data=...)'"
                 )
-            if self.net is not None and result.success:
-                self.net.check(result.data)
+            if self.net is not None and checked.success:
+                self.net.check(checked.data)
         except Exception as error:
-            result = StageResult[Any].failure(error)
+            checked = StageResult.failure(error)
         elapsed = (perf_counter() - started) * 1000
-        checked: StageResult[Any] = result  # pyright: ignore[reportUnknownVariableType]
         if not checked.success:
             checked = self._explain_failure(checked, data, errors_before)
         elif not checked.records_processed and not checked.records_failed:
@@ -124,7 +123,7 @@ class StageRun:
         return self.last
 
     def _explain_failure(self, result: StageResult[Any], data: object, errors_before: int) -> StageResult[Any]:
-        """Complete a failed result: it has an error that says where, is in ``context.errors``, and its counts add up."""
+        """Complete a failed result: its error says where it was and is in ``context.errors``, its counts add up."""
         error = result.error or StageFailedError(f"stage {self.name!r} returned a failed result without an error")
         add_note_once(error, f"in stage {self.name!r}{_made_at(self.stage)}")
         recorded = [entry.error for entry in self.context.errors[errors_before:]]

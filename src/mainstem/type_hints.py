@@ -91,14 +91,17 @@ def record_of(collection: Any) -> Any:
 
 def iterable_of(record: Any) -> Any:
     """Return the hint ``Iterable[record]``, made at run time."""
-    return Iterable.__class_getitem__(record)
+    kind: Any = Iterable
+    return kind[record]
 
 
 def list_of(record: Any) -> Any:
     """Return the hint ``list[record]``, made at run time."""
-    return list.__class_getitem__(record)
+    kind: Any = list
+    return kind[record]
 
 
 def tuple_of(items: tuple[Any, ...]) -> Any:
     """Return the hint ``tuple[items]``, made at run time."""
-    return tuple.__class_getitem__(items)
+    kind: Any = tuple
+    return kind[items]

@@ -171,7 +171,7 @@ class RecordNet:
         if self._record_hint is Any or not isinstance(output, (list, tuple)):
             self._require(output, self._hint, "its output")
             return
-        records: Any = output
+        records: Any = output  # pyright: ignore[reportUnknownVariableType]
         if self._every is None:
             chosen = range(1 if records and not self._seen else 0)
         else:

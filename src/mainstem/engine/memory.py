@@ -184,7 +184,7 @@ class _Chunks:
         if isinstance(data, (list, tuple)):
             for at in range(0, len(data), CHUNK_SIZE):  # pyright: ignore[reportUnknownArgumentType]
                 self.exhausted = at + CHUNK_SIZE >= len(data)  # pyright: ignore[reportUnknownArgumentType]
-                yield data[at : at + CHUNK_SIZE]  # pyright: ignore[reportUnknownVariableType]
+                yield data[at : at + CHUNK_SIZE]
             return
         taken = 0
         try:

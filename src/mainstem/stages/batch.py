@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any
 
 from typing_extensions import TypeVar
 
@@ -34,7 +34,7 @@ class BatchStage(GroupingStage[T, T]):
         [[1, 2], [3]]
     """
 
-    kind: ClassVar[StageKind] = StageKind.STATEFUL
+    kind = StageKind.STATEFUL
 
     def __init__(self, size: int, *, name: str | None = None) -> None:
         check_count("size of a batch", size)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from time import perf_counter
 from typing import Any, overload
 
-import anyio
 from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
@@ -15,6 +15,7 @@ from mainstem.result import CompositeResult, StageResult
 from mainstem.stage import PipelineStage
 from mainstem.stage_run import StageRun, count_records, unique_names
 from mainstem.stages.record_function import take_all
+from mainstem.stages.side_by_side import run_side_by_side
 from mainstem.type_hints import tuple_of
 
 I = TypeVar("I")  # noqa: E741
@@ -57,38 +58,25 @@ class _Branches(PipelineStage[In_contra, Out_co]):
         started = perf_counter()
         shared: Any = data
         if isinstance(data, Iterator):
-            shared, error = take_all(data)  # pyright: ignore[reportUnknownArgumentType]
+            shared, error = take_all(shared)
             if error is not None:
-                return CompositeResult.failure(error, records_processed=len(shared))
+                return CompositeResult(success=False, error=error, records_processed=len(shared))
         own_name = context.current_stage or self.name
         around = context.current_stage, context.chunk_start
         within = {name: context.child(own_name) for name in self._branches}
         runs = {name: StageRun(stage, name, within[name]) for name, stage in self._branches.items()}
         results: dict[str, StageResult[Any]] = {}
         failed: list[str] = []
-        escaped: list[BaseException] = []
 
-        async def run_branch(name: str, run: StageRun, scope: anyio.CancelScope) -> None:
-            try:
-                result = results[name] = await run.feed(shared)
-            except anyio.get_cancelled_exc_class():
-                raise
-            except BaseException as error:
-                # Taken out of the task group by hand, which would wrap it in an exception group.
-                escaped.append(error)
-                scope.cancel()
-                return
+        async def run_branch(name: str) -> bool:
+            result = results[name] = await runs[name].feed(shared)
             if result.success:
-                run.complete()
+                runs[name].complete()
             else:
                 failed.append(name)
-                scope.cancel()
+            return result.success
 
-        async with anyio.create_task_group() as group:
-            for name, run in runs.items():
-                group.start_soon(run_branch, name, run, group.cancel_scope)
-        if escaped:
-            raise escaped[0]
+        await run_side_by_side([partial(run_branch, name) for name in runs])
         context.current_stage, context.chunk_start = around
         records = count_records(shared)
         totals = {name: run.total() for name, run in runs.items() if name in results}
@@ -109,7 +97,7 @@ class _Branches(PipelineStage[In_contra, Out_co]):
         )
 
 
-class BranchStage(_Branches[In_contra, dict[str, Out_co]]):
+class BranchStage(_Branches[In_contra, dict[str, Out_co]]):  # pyright: ignore[reportInvalidTypeArguments]  # a new dict
     """Run named stages concurrently on the same input, and collect their outputs in a dict, in the given order.
 
     Each branch gets the whole input: an iterator is read once and given to each in full. All get the same objects, so a

@@ -1,8 +1,8 @@
 """Combiners: aggregations that can be cut into parts and put together again.
 
-Because ``merge`` is associative and ``create()`` its unit, parts of the data may be aggregated anywhere, in memory, in a
-stream, in other processes, and the answer is the same. Sums and means of floats are exact until the last rounding, so
-that not even the last digit depends on where the data was cut.
+Because ``merge`` is associative and ``create()`` its unit, parts of the data may be aggregated anywhere, in memory,
+in a stream, in other processes, and the answer is the same. Sums and means of floats are exact until the last
+rounding, so that not even the last digit depends on where the data was cut.
 
 Source: Apache Beam's ``CombineFn``; the exact float sum is Shewchuk's, through ``math.fsum``.
 """
@@ -119,7 +119,7 @@ class ExactSum:
         if not self.parts:
             return self.plain
         total = _rounded_sum(self.parts)
-        return total if self.plain == 0 and isinstance(self.plain, int) else self.plain + total
+        return total if self.plain == 0 else self.plain + total
 
 
 def _exact_parts(numbers: list[float]) -> list[float]:

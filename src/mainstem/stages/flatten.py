@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any
 
 from typing_extensions import TypeVar
 
@@ -31,7 +31,7 @@ class FlattenStage(UngroupingStage[T, T]):
         [1, 2, 3]
     """
 
-    kind: ClassVar[StageKind] = StageKind.ELEMENTWISE
+    kind = StageKind.ELEMENTWISE
 
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None:

@@ -18,8 +18,8 @@ class MapStage(RecordFunctionStage[T_contra, U_co]):
     """Apply a function to each record, in order.
 
     ``fn`` may be sync or async: a coroutine function, or anything callable whose answer is awaitable. Each record is
-    handed to it exactly once. By default the first failure fails the stage; with ``continue_on_error`` each failed record
-    is recorded in ``context.errors`` with its position and error, and the rest go on.
+    handed to it exactly once. By default the first failure fails the stage; with ``continue_on_error`` each failed
+    record is recorded in ``context.errors`` with its position and error, and the rest go on.
 
     Args:
         fn: Takes one record, returns one.

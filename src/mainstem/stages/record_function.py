@@ -1,9 +1,9 @@
 """Calling a user's function once for each record: the shared heart of the map, filter and validate-records stages.
 
-Sync functions are called through ``map`` and ``list.extend``, which run at C speed, keep what they had when the function
-raises, and can go on with the same iterator: each record is handed to the function exactly once, and there is no
-per-record cost beside the call. Async functions are called by a fixed number of workers over one iterator, never as a
-task per record.
+Sync functions are called through ``map`` and ``list.extend``, which run at C speed, keep what they had when the
+function raises, and can go on with the same iterator: each record is handed to the function exactly once, and there
+is no per-record cost beside the call. Async functions are called by a fixed number of workers over one iterator,
+never as a task per record.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 from types import UnionType
-from typing import Any, ClassVar, Generic, TypeAlias, Union, get_args, get_origin
+from typing import Any, Generic, TypeAlias, Union, get_args, get_origin
 
-import anyio
 from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext, context_of_run
 from mainstem.errors import add_note_once
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
+from mainstem.stages.side_by_side import run_side_by_side
 from mainstem.type_hints import function_hints
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class RecordFunction:
         """Name the function, with file and line where it has them."""
         function: Any = self.call
         while isinstance(function, partial):
-            function = function.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            function = function.func
         if not inspect.isroutine(function) and not isinstance(function, type):
             function = type(function).__call__
         code = getattr(getattr(function, "__func__", function), "__code__", None)
@@ -88,7 +88,7 @@ class RecordFunction:
             return await self._call_async(records, go_on, concurrency)
         if self.never_async or not records:
             calls = self._call_sync(records, go_on)
-            if calls.answers and hasattr(type(calls.answers[0]), "__await__"):
+            if calls.answers and inspect.isawaitable(calls.answers[0]):
                 return await _settle(calls, go_on, concurrency)  # the annotation was wrong
             return calls
         # The first answer tells whether a plain function hands out awaitables.
@@ -145,45 +145,30 @@ _PENDING = object()
 async def _await_each(
     records: Sequence[Any], call: Callable[[int], Awaitable[Any]], go_on: bool, concurrency: int
 ) -> Calls:
-    """Await ``call(position)`` for each record, at most ``concurrency`` at a time; answers come in the records' order."""
+    """Await ``call(position)`` for each record, at most ``concurrency`` at a time; answers come in the records'
+    order."""
     answers: list[Any] = [_PENDING] * len(records)
     failures: list[Failure] = []
     positions = iter(range(len(records)))
-    escaped: list[BaseException] = []
 
-    async def work(scope: anyio.CancelScope | None) -> None:
+    async def work() -> bool:
         for position in positions:
             try:
                 answers[position] = await call(position)
             except Exception as error:
                 failures.append((position, error))
                 if not go_on:
-                    if scope is not None:
-                        scope.cancel()
-                    return
-
-    async def work_in_group(scope: anyio.CancelScope) -> None:
-        try:
-            await work(scope)
-        except anyio.get_cancelled_exc_class():
-            raise
-        except BaseException as error:
-            # Taken out of the task group by hand, which would wrap it in an exception group.
-            escaped.append(error)
-            scope.cancel()
+                    return False
+        return True
 
     if concurrency == 1 or len(records) <= 1:
-        await work(None)
+        await work()
     else:
-        async with anyio.create_task_group() as workers:
-            for _ in range(min(concurrency, len(records))):
-                workers.start_soon(work_in_group, workers.cancel_scope)
-    if escaped:
-        raise escaped[0]
+        await run_side_by_side([work] * min(concurrency, len(records)))
+    if not failures:
+        return Calls(records, answers)
     failures.sort(key=lambda failure: failure[0])
-    done = [at for at, answer in enumerate(answers) if answer is not _PENDING] if failures else None
-    if done is None:
-        return Calls(records, answers, failures)
+    done = [at for at, answer in enumerate(answers) if answer is not _PENDING]
     return Calls([records[at] for at in done], [answers[at] for at in done], failures)
 
 
@@ -225,7 +210,7 @@ def _without(records: Sequence[Any], failures: list[Failure]) -> Sequence[Any]:
 
 def _is_async(function: Any) -> bool:
     while isinstance(function, partial):
-        function = function.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        function = function.func
     return inspect.iscoroutinefunction(function) or (
         not inspect.isroutine(function)
         and not isinstance(function, type)
@@ -249,14 +234,17 @@ def _is_plain(hint: Any) -> bool:
     return kind is None or (isinstance(kind, type) and kind is not object and not hasattr(kind, "__await__"))
 
 
-class RecordFunctionStage(PipelineStage[Iterable[In_contra], list[Out_co]], Generic[In_contra, Out_co]):
+class RecordFunctionStage(
+    PipelineStage[Iterable[In_contra], list[Out_co]],  # pyright: ignore[reportInvalidTypeArguments]  # a new list
+    Generic[In_contra, Out_co],
+):
     """Base of the stages that call a function for each record.
 
     Args:
         function: The function.
         role: What the stage calls it, for error messages.
-        continue_on_error: Whether a failed record is recorded in ``context.errors`` and left out, instead of failing the
-            stage.
+        continue_on_error: Whether a failed record is recorded in ``context.errors`` and left out, instead of failing
+            the stage.
         concurrency: How many calls of an async function may be under way at a time. Sync functions run one by one.
         name: The stage's name.
 
@@ -265,7 +253,7 @@ class RecordFunctionStage(PipelineStage[Iterable[In_contra], list[Out_co]], Gene
         ValueError: If ``concurrency`` is no positive whole number.
     """
 
-    kind: ClassVar[StageKind] = StageKind.ELEMENTWISE
+    kind = StageKind.ELEMENTWISE
 
     def __init__(
         self,
@@ -326,7 +314,7 @@ class RecordFunctionStage(PipelineStage[Iterable[In_contra], list[Out_co]], Gene
 def take_all(data: Iterable[T]) -> tuple[Sequence[T], Exception | None]:
     """Take all records out of ``data``; if it raises on the way, those before it and what it raised."""
     if isinstance(data, (list, tuple)):
-        return data, None  # pyright: ignore[reportUnknownVariableType]
+        return data, None
     records: list[T] = []
     try:
         records.extend(data)

@@ -24,13 +24,13 @@ U_co = TypeVar("U_co", covariant=True)
 class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
     """Check each record; the good ones go on, the bad ones are rejected with their reason.
 
-    Given a function, the records that it answers ``True`` to go on unchanged; ``False``, a text (the reason), or any other
-    answer rejects the record. Given a model (a pydantic model, msgspec ``Struct``, dataclass or ``TypedDict``), each record
-    is parsed into it, and what goes on is the parsed records; numbers and the like are read from text where the model asks
-    for them.
+    Given a function, the records that it answers ``True`` to go on unchanged; ``False``, a text (the reason), or any
+    other answer rejects the record. Given a model (a pydantic model, msgspec ``Struct``, dataclass or ``TypedDict``),
+    each record is parsed into it, and what goes on is the parsed records; numbers and the like are read from text
+    where the model asks for them.
 
-    By default the first bad record fails the stage; with ``continue_on_error`` each is recorded in ``context.errors`` with
-    its position and a ``ValidationError``, and the rest go on.
+    By default the first bad record fails the stage; with ``continue_on_error`` each is recorded in ``context.errors``
+    with its position and a ``ValidationError``, and the rest go on.
 
     Args:
         validator: A function of one record, sync or async, or a model.
@@ -74,7 +74,14 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
             concurrency: int = 1,
             name: str | None = None,
         ) -> CheckRecordsStage[T]: ...
-        def __new__(cls, validator: Any, **options: Any) -> Any: ...
+        def __new__(
+            cls,
+            validator: Any,
+            *,
+            continue_on_error: bool = False,
+            concurrency: int = 1,
+            name: str | None = None,
+        ) -> Any: ...
 
     else:
 
@@ -90,14 +97,15 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
         concurrency: int = 1,
         name: str | None = None,
     ) -> None:
-        self._model: Any = validator if is_record_type(validator) else None
-        if self._model is None and isinstance(validator, type):
+        model: Any = validator if is_record_type(validator) else None
+        self._model = model
+        if model is None and isinstance(validator, type):
             raise TypeError(
                 f"validator of ValidateRecordsStage must be a function or a model (pydantic, msgspec, dataclass, "
                 f"TypedDict), and {validator.__name__} is another kind of class"
             )
         super().__init__(
-            validator if self._model is None else record_parser(self._model),
+            validator if model is None else record_parser(model),
             "validator of ValidateRecordsStage",
             continue_on_error=continue_on_error,
             concurrency=concurrency,
