@@ -72,10 +72,12 @@ class SourceStage(PipelineStage[None, list[T]]):
         started = perf_counter()
         records: list[T] = []
         failed = 0
+        first = context.chunk_start
         async with aclosing(self.read(context)) as chunks:
             async for chunk in chunks:
                 records.extend(chunk.records)
                 failed += chunk.records_failed
+                context.chunk_start = first + len(records) + failed
                 await anyio.lowlevel.checkpoint()
         return StageResult(
             data=records,

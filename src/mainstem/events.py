@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
+from functools import partial
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -19,7 +20,8 @@ from uuid import uuid4
 
 import anyio
 
-from mainstem.errors import ObserverError
+from mainstem.errors import ObserverError, describe_error
+from mainstem.side_by_side import run_side_by_side
 
 logger = logging.getLogger("mainstem.events")
 
@@ -173,24 +175,25 @@ class EventBus:
                 if answer is not None and isawaitable(answer):
                     pending.append((handler, answer))
         if pending:
-            async with anyio.create_task_group() as handlers:
-                for handler, answer in pending:
-                    handlers.start_soon(self._await_handler, handler, answer, event, errors)
+            await run_side_by_side([partial(self._await_handler, *each, event, errors) for each in pending])
         return errors
 
     async def _await_handler(
         self, handler: EventHandler, answer: Awaitable[object], event: Event, errors: list[ObserverError]
-    ) -> None:
+    ) -> bool:
         try:
             error = await await_observer(answer, self._handler_timeout)
         except Exception as raised:
             error = raised
         if error is not None:
             errors.append(self._report(handler, event, error))
+        return True
 
     @staticmethod
     def _report(handler: EventHandler, event: Event, cause: Exception) -> ObserverError:
-        error = ObserverError(f"event handler {describe_observer(handler)} failed on {event.type.name}: {cause!r}")
+        error = ObserverError(
+            f"event handler {describe_observer(handler)} failed on {event.type.name}: {describe_error(cause)}"
+        )
         error.__cause__ = cause
         logger.error("%s", error, exc_info=cause)
         return error

@@ -13,7 +13,7 @@ from inspect import isawaitable
 from typing import Any, TypeAlias
 
 from mainstem.context import PipelineContext
-from mainstem.errors import ObserverError, StopPipeline
+from mainstem.errors import ObserverError, StopPipeline, describe_error
 from mainstem.events import await_observer, describe_observer
 
 logger = logging.getLogger("mainstem.hooks")
@@ -97,7 +97,7 @@ async def call_hooks(
         except Exception as raised:
             error = raised
         if error is not None:
-            report = ObserverError(f"hook {describe_observer(hook)} failed at stage {stage!r}: {error!r}")
+            report = ObserverError(f"hook {describe_observer(hook)} failed at stage {stage!r}: {describe_error(error)}")
             report.__cause__ = error
             logger.error("%s", report, exc_info=error)
             context: PipelineContext = arguments[-1]

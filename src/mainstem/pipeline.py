@@ -142,25 +142,8 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
         (20, 4, 2)
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        event_bus: EventBus | None = None,
-        hook_timeout: float = 300.0,
-        check: Check | None = None,
-    ) -> None:
-        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"a pipeline's name is a text, not {name!r}")
-        self.name = name
-        self._event_bus = default_event_bus if event_bus is None else event_bus
-        self._event_source = f"mainstem/{quote(name, safe='')}"
-        self._hooks = Hooks(hook_timeout)
-        self._share = share_to_check(check)
-        self._stages: tuple[PipelineStage[Any, Any], ...] = ()
-        self._output_hints: tuple[Any, ...] = ()
-
     if TYPE_CHECKING:
+        # A checker is shown __new__ in the place of __init__, to start with nothing but the input as current type.
 
         def __new__(
             cls,
@@ -175,6 +158,16 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
         run = _RunAttribute()
 
     else:
+
+        def __init__(
+            self,
+            name: str,
+            *,
+            event_bus: EventBus | None = None,
+            hook_timeout: float = 300.0,
+            check: Check | None = None,
+        ) -> None:
+            self._set_up(name, event_bus, hook_timeout, check)
 
         async def execute(self, data: Any = None, *, context: PipelineContext | None = None) -> PipelineResult[Any]:
             """Run the stages on ``data``, in memory.
@@ -202,6 +195,17 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
             """
             _refuse_inside_event_loop()
             return anyio.run(partial(self.execute, data, context=context))
+
+    def _set_up(self, name: str, event_bus: EventBus | None, hook_timeout: float, check: Check | None) -> None:
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a pipeline's name is a text, not {name!r}")
+        self.name = name
+        self._event_bus = default_event_bus if event_bus is None else event_bus
+        self._event_source = f"mainstem/{quote(name, safe='')}"
+        self._hooks = Hooks(hook_timeout)
+        self._share = share_to_check(check)
+        self._stages: tuple[PipelineStage[Any, Any], ...] = ()
+        self._output_hints: tuple[Any, ...] = ()
 
     @property
     def stages(self) -> tuple[PipelineStage[Any, Any], ...]:

@@ -70,7 +70,9 @@ class StageResult(Generic[Data_co]):
             Exception: The result's error, if it is a failure.
         """
         if not self.success:
-            raise self.error or StageFailedError("the result is a failure that carries no error")
+            if self.error is not None:
+                raise self.error
+            raise StageFailedError("the result is a failure that carries no error")
         return cast(Data_co, self.data)
 
 

@@ -83,7 +83,7 @@ class PipelineStage(ABC, Generic[In_contra, Out_co]):
 
         def __new__(cls, *_: Any, **__: Any) -> Any:
             stage = super().__new__(cls)
-            stage.made_at = _calling_line()
+            object.__setattr__(stage, "made_at", _calling_line())  # a stage may be a frozen dataclass
             return stage
 
     @abstractmethod

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from inspect import isawaitable
 from time import perf_counter
+from types import NoneType
 from typing import Any, Protocol
 
 from mainstem.context import PipelineContext, StageProgress
@@ -79,13 +81,17 @@ class StageRun:
         started = perf_counter()
         try:
             answer: Any = self.stage.process(data, context)
-            if isinstance(answer, StageResult):
+            if not isawaitable(answer):
                 raise StageContractError(f"process() of stage {self.name!r} is not async: write 'async def process'")
             checked: StageResult[Any] = await answer
             if not isinstance(checked, StageResult):  # pyright: ignore[reportUnnecessaryIsInstance]  # users err
                 raise StageContractError(
                     f"process() of stage {self.name!r} returned {type(checked).__name__}, not a StageResult: "
                     "end it with 'return StageResult(data=...)'"
+                )
+            if not isinstance(checked.error, (Exception, NoneType)):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise StageContractError(
+                    f"the error that stage {self.name!r} returned is {type(checked.error).__name__}, not an exception"
                 )
             if self.net is not None and checked.success:
                 self.net.check(checked.data)
@@ -118,13 +124,16 @@ class StageRun:
     def interrupt(self, error: Exception) -> StageResult[Any]:
         """Make the stage fail for a reason that is not one of its records': its input raised, say."""
         add_note_once(error, f"in stage {self.name!r}{_made_at(self.stage)}")
+        self.context.current_stage = self.name
         self.context.record_error(error, stage=self.name)
         self.last = StageResult.failure(error)
         return self.last
 
     def _explain_failure(self, result: StageResult[Any], data: object, errors_before: int) -> StageResult[Any]:
         """Complete a failed result: its error says where it was and is in ``context.errors``, its counts add up."""
-        error = result.error or StageFailedError(f"stage {self.name!r} returned a failed result without an error")
+        error = result.error
+        if error is None:
+            error = StageFailedError(f"stage {self.name!r} returned a failed result without an error")
         add_note_once(error, f"in stage {self.name!r}{_made_at(self.stage)}")
         recorded = [entry.error for entry in self.context.errors[errors_before:]]
         if not any(known is error or known is error.__cause__ for known in recorded):

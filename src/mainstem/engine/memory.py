@@ -102,7 +102,9 @@ async def run_in_chunks(runs: Sequence[StageRun], data: Any) -> StageResult[Any]
 
 async def _run_from_source(source: StageRun, runs: Sequence[StageRun], data: Any) -> StageResult[Any]:
     if data is not None:
-        return source.interrupt(StageContractError(f"source {source.name!r} takes no input, and was given {data!r}"))
+        return source.interrupt(
+            StageContractError(f"source {source.name!r} takes no input, and was given {type(data).__name__}")
+        )
     collector = _Collector(runs)
     context = source.context
     try:
@@ -155,7 +157,12 @@ class _Collector:
             if not result.success:
                 return result
             data = result.data
-        self._output.extend(data)
+        try:
+            self._output.extend(data)
+        except Exception as error:
+            if not self._runs:
+                raise
+            return self._runs[-1].interrupt(error)
         if perf_counter() - self._yielded > YIELD_EVERY:
             await anyio.lowlevel.checkpoint()
             self._yielded = perf_counter()
@@ -166,6 +173,7 @@ class _Collector:
         if not self._fed:
             failed = await self.feed([])
             if failed is not None:
+                complete_before_failure(self._runs)
                 return failed
         return StageResult(data=self._output)
 

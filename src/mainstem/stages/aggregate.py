@@ -76,19 +76,22 @@ class AggregateStage(PipelineStage[In_contra, Out_co]):
     async def process(self, data: In_contra, context: PipelineContext) -> StageResult[Out_co]:
         started = perf_counter()
         answer: Any
-        with context_of_run(context):
-            if self._combiner is not None:
-                collection: Any = data
-                records, error = take_all(collection)
-                if error is not None:
-                    return StageResult.failure(error, records_processed=len(records))
-                handled = len(records)
-                answer = self._combiner.combine(records)
-            else:
-                handled = count_records(data)
-                answer = self._function(data)
-                if isawaitable(answer):
-                    answer = await answer
+        handled = count_records(data)
+        try:
+            with context_of_run(context):
+                if self._combiner is not None:
+                    collection: Any = data
+                    records, error = take_all(collection)
+                    handled = len(records)
+                    if error is not None:
+                        return StageResult.failure(error, records_processed=handled)
+                    answer = self._combiner.combine(records)
+                else:
+                    answer = self._function(data)
+                    if isawaitable(answer):
+                        answer = await answer
+        except Exception as error:
+            return StageResult.failure(error, records_failed=max(1, handled))
         return StageResult(data=answer, duration_ms=(perf_counter() - started) * 1000, records_processed=handled)
 
 

@@ -10,12 +10,12 @@ from typing import Any, overload
 from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
-from mainstem.errors import BranchError
+from mainstem.errors import BranchError, describe_error
 from mainstem.result import CompositeResult, StageResult
+from mainstem.side_by_side import run_side_by_side
 from mainstem.stage import PipelineStage
 from mainstem.stage_run import StageRun, count_records, unique_names
 from mainstem.stages.record_function import take_all
-from mainstem.stages.side_by_side import run_side_by_side
 from mainstem.type_hints import tuple_of
 
 I = TypeVar("I")  # noqa: E741
@@ -82,8 +82,8 @@ class _Branches(PipelineStage[In_contra, Out_co]):
         totals = {name: run.total() for name, run in runs.items() if name in results}
         duration = (perf_counter() - started) * 1000
         if failed:
-            cause = results[failed[0]].error
-            error = BranchError(f"branch {failed[0]!r} failed: {cause!r}")
+            cause: Any = results[failed[0]].error
+            error = BranchError(f"branch {failed[0]!r} failed: {describe_error(cause)}")
             error.branch = failed[0]
             error.__cause__ = cause
             return CompositeResult(

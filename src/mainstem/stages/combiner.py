@@ -75,7 +75,7 @@ class Combiner(ABC, Generic[T_contra, R_co, Accumulator]):
         return self.finish(self.add_all(self.create(), records))
 
 
-class Count(Combiner[object, int, int]):
+class Count(Combiner[Any, int, int]):
     """Count the records.
 
     Example:
@@ -86,7 +86,7 @@ class Count(Combiner[object, int, int]):
     def create(self) -> int:
         return 0
 
-    def add(self, accumulator: int, record: object) -> int:
+    def add(self, accumulator: int, record: Any) -> int:
         return accumulator + 1
 
     def merge(self, left: int, right: int) -> int:
@@ -167,7 +167,8 @@ class Sum(Combiner[Any, Any, ExactSum], Generic[T]):
         return self.add_all(accumulator, (record,))
 
     def add_all(self, accumulator: ExactSum, records: Iterable[Any]) -> ExactSum:
-        accumulator.add_all(list(records) if self._of is None else list(map(self._of, records)))
+        # Not map(): to list() a StopIteration out of it would read as the end of the records.
+        accumulator.add_all(list(records) if self._of is None else [self._of(record) for record in records])
         return accumulator
 
     def merge(self, left: ExactSum, right: ExactSum) -> ExactSum:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from itertools import compress
+from itertools import chain, compress
 from typing import Any
 
 from typing_extensions import TypeVar
@@ -13,6 +13,9 @@ from mainstem.stages.record_function import Calls, RecordFunctionStage, fail_ans
 from mainstem.type_hints import function_hints, iterable_of, list_of
 
 T = TypeVar("T", default=Any)
+
+_END: tuple[Any] = (object(),)
+"""A record and an answer of its own, to see that ``compress`` came to the end: a StopIteration would cut it short."""
 
 
 class FilterStage(RecordFunctionStage[T, T], RecordsStage[T, T]):
@@ -44,7 +47,7 @@ class FilterStage(RecordFunctionStage[T, T], RecordsStage[T, T]):
         concurrency: int = 1,
         name: str | None = None,
     ) -> None:
-        super().__init__(
+        self._set_up(
             predicate,
             "predicate of FilterStage",
             continue_on_error=continue_on_error,
@@ -57,9 +60,13 @@ class FilterStage(RecordFunctionStage[T, T], RecordsStage[T, T]):
         return iterable_of(taken), list_of(taken)
 
     def _take_answers(self, calls: Calls) -> tuple[list[Any], int]:
+        kept: list[Any] = []
         try:
-            kept = list(compress(calls.records, calls.answers))
+            kept.extend(compress(chain(calls.records, _END), chain(calls.answers, _END)))
+            complete = bool(kept) and kept.pop() is _END[0]
         except Exception:
+            complete = False
+        if not complete:
             # The truth of an answer may be an error too, as with an array of several values: find out whose.
             fail_answers(calls, bool, go_on=self._continue_on_error)
             kept = list(compress(calls.records, calls.answers))

@@ -64,7 +64,7 @@ class MapStage(RecordFunctionStage[T_contra, U_co]):
         concurrency: int = 1,
         name: str | None = None,
     ) -> None:
-        super().__init__(fn, "fn of MapStage", continue_on_error=continue_on_error, concurrency=concurrency, name=name)
+        self._set_up(fn, "fn of MapStage", continue_on_error=continue_on_error, concurrency=concurrency, name=name)
 
     def _hints(self) -> tuple[Any, Any]:
         taken, given = function_hints(self._function.call)

@@ -22,8 +22,8 @@ from typing_extensions import TypeVar
 from mainstem.context import PipelineContext, context_of_run
 from mainstem.errors import add_note_once
 from mainstem.result import StageResult
+from mainstem.side_by_side import run_side_by_side
 from mainstem.stage import PipelineStage, StageKind
-from mainstem.stages.side_by_side import run_side_by_side
 from mainstem.type_hints import function_hints
 
 T = TypeVar("T")
@@ -42,11 +42,14 @@ class Calls:
         records: The records whose call succeeded, in order.
         answers: What it returned for each of them.
         failures: The records whose call failed, by position.
+        positions: The positions of ``records``, where calls after a failure may have succeeded before others were made;
+            ``None`` where each record up to the last is one of ``records`` or of ``failures``.
     """
 
     records: Sequence[Any]
     answers: list[Any]
     failures: list[Failure] = field(default_factory=lambda: list[Failure]())
+    positions: Sequence[int] | None = None
 
 
 class RecordFunction:
@@ -169,7 +172,7 @@ async def _await_each(
         return Calls(records, answers)
     failures.sort(key=lambda failure: failure[0])
     done = [at for at, answer in enumerate(answers) if answer is not _PENDING]
-    return Calls([records[at] for at in done], [answers[at] for at in done], failures)
+    return Calls([records[at] for at in done], [answers[at] for at in done], failures, done)
 
 
 async def _settle(calls: Calls, go_on: bool, concurrency: int) -> Calls:
@@ -189,7 +192,8 @@ async def _settle(calls: Calls, go_on: bool, concurrency: int) -> Calls:
     failed_before = {at for at, _ in calls.failures}
     positions = [at for at in range(len(unfinished) + len(failed_before)) if at not in failed_before]
     failures = calls.failures + [(positions[at], error) for at, error in settled.failures]
-    return Calls(settled.records, settled.answers, sorted(failures, key=lambda failure: failure[0]))
+    done = positions if settled.positions is None else [positions[at] for at in settled.positions]
+    return Calls(settled.records, settled.answers, sorted(failures, key=lambda failure: failure[0]), done)
 
 
 def _joined(first: Calls, rest: Calls) -> Calls:
@@ -231,14 +235,16 @@ def _members_of(hint: Any) -> tuple[Any, ...]:
 
 def _is_plain(hint: Any) -> bool:
     kind = get_origin(hint) or hint
-    return kind is None or (isinstance(kind, type) and kind is not object and not hasattr(kind, "__await__"))
+    if kind is Any or kind is object:  # Any is a class, to isinstance()
+        return False
+    return kind is None or (isinstance(kind, type) and not hasattr(kind, "__await__"))
 
 
 class RecordFunctionStage(
     PipelineStage[Iterable[In_contra], list[Out_co]],  # pyright: ignore[reportInvalidTypeArguments]  # a new list
     Generic[In_contra, Out_co],
 ):
-    """Base of the stages that call a function for each record.
+    """Base of the stages that call a function for each record; they call ``_set_up`` when they are made.
 
     Args:
         function: The function.
@@ -255,7 +261,7 @@ class RecordFunctionStage(
 
     kind = StageKind.ELEMENTWISE
 
-    def __init__(
+    def _set_up(
         self,
         function: Callable[[Any], Any],
         role: str,
@@ -301,7 +307,7 @@ class RecordFunctionStage(
                 where = f"at record {context.chunk_start + position}, in {self._function.describe()}"
                 add_note_once(error, where)
         return StageResult(
-            data=None if error else output,
+            data=output if error is None else None,
             success=error is None,
             error=error,
             duration_ms=(perf_counter() - started) * 1000,
@@ -340,7 +346,7 @@ def fail_answers(calls: Calls, check: Callable[[Any], Any], *, go_on: bool) -> N
     Without ``go_on`` nothing after the first failure is kept.
     """
     failed = {position for position, _ in calls.failures}
-    positions = (at for at in range(len(calls.answers) + len(failed)) if at not in failed)
+    positions = calls.positions or [at for at in range(len(calls.answers) + len(failed)) if at not in failed]
     records: list[Any] = []
     answers: list[Any] = []
     for position, record, answer in zip(positions, calls.records, calls.answers, strict=False):

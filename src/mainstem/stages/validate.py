@@ -54,11 +54,14 @@ class ValidateStage(UnchangedStage[T, T]):
 
     async def process(self, data: T, context: PipelineContext) -> StageResult[T]:
         started = perf_counter()
-        with context_of_run(context):
-            answer = self._validator.call(data)
-            if isawaitable(answer):
-                answer = await answer
-        require_yes(answer, self._validator.describe())
+        try:
+            with context_of_run(context):
+                answer = self._validator.call(data)
+                if isawaitable(answer):
+                    answer = await answer
+            require_yes(answer, self._validator.describe())
+        except Exception as error:
+            return StageResult.failure(error, records_failed=max(1, count_records(data)))
         return StageResult(
             data=data, duration_ms=(perf_counter() - started) * 1000, records_processed=count_records(data)
         )

@@ -55,6 +55,7 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
     """
 
     if TYPE_CHECKING:
+        # A checker is shown __new__ in the place of __init__: a function and a model make stages of two shapes.
 
         @overload
         def __new__(  # type: ignore[overload-overlap]  # a class can be called too, and is a model here
@@ -89,22 +90,27 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
             checks = cls is ValidateRecordsStage and not is_record_type(validator)
             return super().__new__(CheckRecordsStage if checks else cls)
 
-    def __init__(
-        self,
-        validator: Callable[[Any], Any],
-        *,
-        continue_on_error: bool = False,
-        concurrency: int = 1,
-        name: str | None = None,
+        def __init__(
+            self,
+            validator: Callable[[Any], Any],
+            *,
+            continue_on_error: bool = False,
+            concurrency: int = 1,
+            name: str | None = None,
+        ) -> None:
+            self._set_up_validator(validator, continue_on_error, concurrency, name)
+
+    def _set_up_validator(
+        self, validator: Callable[[Any], Any], continue_on_error: bool, concurrency: int, name: str | None
     ) -> None:
         model: Any = validator if is_record_type(validator) else None
-        self._model = model
+        self._model: Any = model
         if model is None and isinstance(validator, type):
             raise TypeError(
                 f"validator of ValidateRecordsStage must be a function or a model (pydantic, msgspec, dataclass, "
                 f"TypedDict), and {validator.__name__} is another kind of class"
             )
-        super().__init__(
+        self._set_up(
             validator if model is None else record_parser(model),
             "validator of ValidateRecordsStage",
             continue_on_error=continue_on_error,

@@ -18,7 +18,11 @@ async def run_side_by_side(tasks: Sequence[Callable[[], Awaitable[bool]]]) -> No
     async def run(task: Callable[[], Awaitable[bool]]) -> None:
         try:
             go_on = await task()
-        except anyio.get_cancelled_exc_class():
+        except anyio.get_cancelled_exc_class() as cancelled:
+            if not group.cancel_scope.cancel_called:
+                # Not this group's doing. If it comes from within the task (asyncio: it awaited something that was
+                # cancelled), the group ends as if all were well, with this task's work undone.
+                raised.append(cancelled)
             raise
         except BaseException as error:
             raised.append(error)

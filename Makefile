@@ -1,0 +1,62 @@
+# make demo   sets up all it needs and runs the main job on real input
+# make test   sets up all it needs and passes every check
+# The rest is for working on mainstem; each is one step of `make test`.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+UV := .uv/bin/uv
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: demo test setup lint format types unit wheel benchmark lock clean
+
+demo: setup
+	$(PY) -m mainstem run examples/flights_import.py:pipeline --set database=sqlite:///flights.db
+
+test: lint types unit wheel
+
+setup: .venv/.ready
+
+.uv/.ready: requirements/uv.txt
+	$(PYTHON) -m venv --clear .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	touch $@
+
+.venv/.ready: .uv/.ready requirements/dev.txt pyproject.toml
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --python $(PY) --require-hashes requirements/dev.txt
+	$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
+	touch $@
+
+lint: setup
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+
+format: setup
+	$(PY) -m ruff check --fix-only
+	$(PY) -m ruff format
+
+types: setup
+	$(PY) -m mypy
+	$(PY) -m pyright
+
+unit: setup
+	$(PY) -m pytest -n 2 --cov --cov-report=term
+
+wheel: setup
+	./scripts/test_wheel.sh
+
+benchmark: setup
+	$(PY) benchmarks/records.py
+	$(PY) benchmarks/fixed_cost.py
+	$(PY) benchmarks/concurrency.py
+
+lock: .uv/.ready
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --custom-compile-command 'make lock' --no-emit-package pandas --no-emit-package numpy \
+	  --no-emit-package python-dateutil --no-emit-package tzdata \
+	  --all-extras --group dev pyproject.toml -o requirements/dev.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --custom-compile-command 'make lock' requirements/uv.in -o requirements/uv.txt
+
+clean:
+	rm -rf .venv .uv dist build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis flights.db
