@@ -32,9 +32,7 @@ async def main() -> None:
     bus = EventBus()
     for event_type in EventType:
         bus.subscribe(event_type, seen.append)
-    pipeline = (
-        Pipeline[list[int], list[int]]("one", event_bus=bus).map(increment).filter(is_positive).map(increment)
-    )
+    pipeline = Pipeline[list[int], list[int]]("one", event_bus=bus).map(increment).filter(is_positive).map(increment)
     runs: list[float] = []
     switches: list[float] = []
     for _ in range(5):

@@ -15,7 +15,7 @@ from enum import Enum
 from time import perf_counter
 from typing import Any, ClassVar, Generic, TypeAlias
 
-import anyio.lowlevel
+import anyio
 from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
@@ -78,7 +78,7 @@ class SourceStage(PipelineStage[None, list[T]]):
                 records.extend(chunk.records)
                 failed += chunk.records_failed
                 context.chunk_start = first + len(records) + failed
-                await anyio.lowlevel.checkpoint()
+                await anyio.sleep(0)
         return StageResult(
             data=records,
             duration_ms=(perf_counter() - started) * 1000,
@@ -167,7 +167,7 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
             for at in range(0, len(records), CHUNK_SIZE):
                 context.chunk_start = first + at
                 rejected += await transaction.write(records[at : at + CHUNK_SIZE])
-                await anyio.lowlevel.checkpoint()
+                await anyio.sleep(0)
             await transaction.commit()
         except BaseException:
             with anyio.CancelScope(shield=True):

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeAlias, overload
-from urllib.parse import quote
 from uuid import uuid4
 
 import anyio
@@ -197,6 +196,8 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
             return anyio.run(partial(self.execute, data, context=context))
 
     def _set_up(self, name: str, event_bus: EventBus | None, hook_timeout: float, check: Check | None) -> None:
+        from urllib.parse import quote  # late: it would be a tenth of the time that importing mainstem takes
+
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"a pipeline's name is a text, not {name!r}")
         self.name = name
@@ -214,7 +215,8 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
 
     @property
     def input_hint(self) -> Any:
-        return self._annotation()[0] if self._stages == () else self._stages[0].input_hint
+        annotated = self._annotation()[0]
+        return self._stages[0].input_hint if annotated is Any and self._stages else annotated
 
     def output_hint(self, given: Any) -> Any:
         return self._output_hints[-1] if self._output_hints else given

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from typing_extensions import get_type_hints, is_typeddict
 
@@ -74,6 +75,69 @@ def _converter(model: type[M]) -> Callable[[Any], M]:
     return TypeAdapter(model).validate_python
 
 
+def text_record_parser(model: type[M]) -> Callable[[dict[str, Any]], M]:
+    """Return a function that turns a mapping of texts, such as the cells of a CSV row, into a record of ``model``.
+
+    An empty text is ``None`` for a field that may be ``None`` and is no text.
+
+    Raises:
+        MissingExtraError: If it takes a package that is not installed.
+    """
+    parse = record_parser(model)
+    hints = field_hints(model) or {}
+    absent = [name for field, hint in hints.items() if _empty_is_none(hint) for name in _input_names(model, field)]
+    if not absent:
+        return parse
+
+    def parse_text(cells: dict[str, Any]) -> M:
+        present = {**cells}
+        for name in absent:
+            if present.get(name) == "":
+                present[name] = None
+        return parse(present)
+
+    return parse_text
+
+
+def parse_each(parse: Callable[[Any], M], values: Sequence[Any]) -> tuple[list[M], list[tuple[int, Exception]]]:
+    """Call ``parse`` once for each value.
+
+    Returns:
+        What it returned, in order, and for each value at which it raised its position and the exception.
+    """
+    parsed: list[M] = []
+    failures: list[tuple[int, Exception]] = []
+    remaining = iter(values)
+    while True:
+        try:
+            parsed.extend(map(parse, remaining))
+        except Exception as error:
+            failure = error
+        else:
+            if len(parsed) + len(failures) >= len(values):
+                return parsed, failures
+            # Out of map(), a StopIteration reads as the end of the values.
+            failure = RuntimeError("the parser raised StopIteration")
+        failures.append((len(parsed) + len(failures), failure))
+
+
+def _empty_is_none(hint: Any) -> bool:
+    if get_origin(hint) is Annotated:
+        return _empty_is_none(get_args(hint)[0])
+    members = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
+    return type(None) in members and str not in members and Any not in members
+
+
+def _input_names(kind: type, field: str) -> tuple[str, ...]:
+    """Return the names that a field has in data that is parsed: an alias, if it has one, else its own."""
+    if _is_struct(kind):
+        names = dict(zip(getattr(kind, "__struct_fields__"), getattr(kind, "__struct_encode_fields__"), strict=True))  # noqa: B009
+        return (names[field],)
+    aliased: Any = getattr(kind, "model_fields", {}).get(field)
+    alias: Any = getattr(aliased, "validation_alias", None)
+    return (field, alias) if isinstance(alias, str) else (field,)
+
+
 def field_hints(kind: type[Any]) -> Mapping[str, Any] | None:
     """Return the names and annotations of a record type's fields, in order; ``None`` if ``kind`` is no record type.
 
@@ -104,6 +168,8 @@ def field_reader(kind: type) -> Callable[[Any], Mapping[str, Any]]:
     """
     if issubclass(kind, Mapping):
         return lambda record: record
+    if hasattr(kind, "model_fields") and getattr(kind, "model_config", {}).get("extra") == "allow":
+        return dict  # a pydantic model with fields beyond those it declares
     hints = field_hints(kind)
     if hints is None:
         raise TypeError(f"a record must be a mapping or of a record type, and {kind.__name__} is neither")

@@ -12,7 +12,6 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from enum import Enum
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, overload
 
@@ -290,7 +289,7 @@ def _not_a_stage(found: object) -> str:
     return message
 
 
-_NOT_THE_USERS = (str(Path(__file__).parent), typing.__file__, typing_extensions.__file__)
+_NOT_THE_USERS = (__file__.removesuffix("stage.py"), typing.__file__, typing_extensions.__file__)
 
 
 def _calling_line() -> str:

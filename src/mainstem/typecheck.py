@@ -125,7 +125,7 @@ def show(hint: Any) -> str:
     """Show a hint as one would write it."""
     if isinstance(hint, type) and not get_args(hint):
         return hint.__qualname__
-    return re.sub(r"\b(?:collections\.abc|typing|typing_extensions)\.", "", repr(hint))
+    return re.sub(r"(?:[\w<>]+\.)+(?=\w)", "", repr(hint))
 
 
 def share_to_check(check: str | float | None) -> float | None:

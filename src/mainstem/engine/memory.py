@@ -8,7 +8,7 @@ from itertools import islice
 from time import perf_counter
 from typing import Any
 
-import anyio.lowlevel
+import anyio
 
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE, SourceStage
@@ -164,7 +164,7 @@ class _Collector:
                 raise
             return self._runs[-1].interrupt(error)
         if perf_counter() - self._yielded > YIELD_EVERY:
-            await anyio.lowlevel.checkpoint()
+            await anyio.sleep(0)
             self._yielded = perf_counter()
         return None
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypedDict, TypeVar
+from typing import TypedDict, TypeVar, assert_type
 
 from functions import Parse, increment, length, text
-from typing_extensions import assert_type
 
 from mainstem import (
     AggregateStage,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import assert_type
 
 from functions import fetch, text
-from typing_extensions import assert_type
 
 from mainstem import Pipeline, create_etl_pipeline
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, assert_type
 
 from functions import (
     Parse,
@@ -24,7 +24,6 @@ from functions import (
     text,
     total,
 )
-from typing_extensions import assert_type
 
 from mainstem import (
     AggregateStage,
@@ -111,9 +110,7 @@ assert_type(
     numbers >> BranchStage[list[int], int](sum=AggregateStage(total), count=AggregateStage(len)),
     ChainedStage[str, dict[str, int]],
 )
-assert_type(
-    numbers >> fan_out(AggregateStage(total), MapStage(text)), ChainedStage[str, tuple[int, list[str]]]
-)
+assert_type(numbers >> fan_out(AggregateStage(total), MapStage(text)), ChainedStage[str, tuple[int, list[str]]])
 assert_type(
     numbers >> fan_out(AggregateStage(total), MapStage(text), AggregateStage(slow_total)),
     ChainedStage[str, tuple[int, list[str], int]],

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_type
 
 from functions import Parse, Read, Show, fetch, increment, is_known, is_positive, not_empty, slow_total, text, total
-from typing_extensions import assert_type
 
 from mainstem import (
     AggregateStage,
@@ -81,17 +80,23 @@ fluent = (
     .aggregate(" ".join)
 )
 assert_type(fluent, Pipeline[list[int], str, str])
-assert_type(Pipeline[list[int], list[str]]("async").map(fetch, concurrency=5), Pipeline[list[int], list[str], list[str]])
+assert_type(
+    Pipeline[list[int], list[str]]("async").map(fetch, concurrency=5), Pipeline[list[int], list[str], list[str]]
+)
 assert_type(Pipeline[list[int], int]("async").aggregate(slow_total), Pipeline[list[int], int, int])
 assert_type(Pipeline[list[int], int]("combiner").aggregate(Count()), Pipeline[list[int], int, int])
 
 # branches, nesting, chains
-branched = Pipeline[str, dict[str, int]]("branched").add_stage(Parse()).add_stage(
-    BranchStage(sum=AggregateStage(total), later=AggregateStage(slow_total))
+branched = (
+    Pipeline[str, dict[str, int]]("branched")
+    .add_stage(Parse())
+    .add_stage(BranchStage(sum=AggregateStage(total), later=AggregateStage(slow_total)))
 )
 assert_type(branched.run("1"), PipelineResult[dict[str, int]])
-fanned = Pipeline[str, tuple[int, list[str]]]("fanned").add_stage(Parse()).add_stage(
-    fan_out(AggregateStage(total), MapStage(text))
+fanned = (
+    Pipeline[str, tuple[int, list[str]]]("fanned")
+    .add_stage(Parse())
+    .add_stage(fan_out(AggregateStage(total), MapStage(text)))
 )
 assert_type(fanned.run("1"), PipelineResult[tuple[int, list[str]]])
 nested = Pipeline[str, str]("nested").add_stage(finished).add_stage(Show())

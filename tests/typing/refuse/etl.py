@@ -19,23 +19,27 @@ def load_numbers(numbers: list[int]) -> int:
     return len(numbers)
 
 
-create_etl_pipeline(extract, length, load)  # expect: misc, reportCallIssue, reportArgumentType
-create_etl_pipeline(extract, text, load_numbers)  # expect: arg-type, reportCallIssue, reportArgumentType
+create_etl_pipeline(extract, length, load)  # expect: arg-type, misc, reportArgumentType, reportCallIssue
+create_etl_pipeline(extract, text, load_numbers)  # expect: arg-type, misc, reportArgumentType, reportCallIssue
 create_etl_pipeline(extract, text, load).run(3)  # expect: arg-type, reportArgumentType
 
 
 class WrongOutput(PipelineStage[int, str]):
     async def process(self, data: int, context: PipelineContext) -> StageResult[str]:
-        return StageResult(data=data)  # expect: arg-type, reportArgumentType
+        return StageResult(data=data)  # expect: arg-type, reportReturnType
 
 
 class WrongInput(PipelineStage[int, str]):
-    async def process(self, data: str, context: PipelineContext) -> StageResult[str]:  # expect: override, reportIncompatibleMethodOverride
+    async def process(
+        self, data: str, context: PipelineContext
+    ) -> StageResult[str]:  # expect: override, reportIncompatibleMethodOverride
         return StageResult(data=data)
 
 
 class NotAsync(PipelineStage[int, str]):
-    def process(self, data: int, context: PipelineContext) -> StageResult[str]:  # expect: override, reportIncompatibleMethodOverride
+    def process(
+        self, data: int, context: PipelineContext
+    ) -> StageResult[str]:  # expect: override, reportIncompatibleMethodOverride
         return StageResult(data=str(data))
 
 
@@ -43,4 +47,4 @@ class NoProcess(PipelineStage[int, str]): ...
 
 
 NoProcess()  # expect: abstract, reportAbstractUsage
-StageResult(3)  # expect: misc, reportCallIssue
+StageResult(3)  # expect: call-arg, reportCallIssue

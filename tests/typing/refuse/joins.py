@@ -60,5 +60,5 @@ BatchStage("3")  # expect: arg-type, reportArgumentType
 FilterStage(text)  # expect: arg-type, reportArgumentType
 ValidateStage(total)  # expect: arg-type, reportArgumentType
 
-wrong_in: PipelineStage[list[str], int] = AggregateStage(total)  # expect: arg-type, reportArgumentType
+wrong_in: PipelineStage[list[str], int] = AggregateStage(total)  # expect: arg-type, reportAssignmentType
 wrong_out: PipelineStage[str, Iterable[str]] = numbers  # expect: assignment, reportAssignmentType

@@ -35,7 +35,9 @@ words.add_stage(check_numbers)  # expect: arg-type, reportCallIssue, reportArgum
 words.add_stage(branch)  # expect: arg-type, reportCallIssue, reportArgumentType
 numbers.add_stage(show)  # expect: arg-type, reportCallIssue, reportArgumentType
 numbers.add_stage(increment)  # expect: call-overload, reportCallIssue, reportArgumentType
-unfinished.add_stage(AggregateStage(total)).add_stage(BatchStage(2))  # expect: arg-type, reportCallIssue, reportArgumentType
+unfinished.add_stage(AggregateStage(total)).add_stage(
+    BatchStage(2)
+)  # expect: arg-type, reportCallIssue, reportArgumentType
 Pipeline[int, list[int]]("input").add_stage(parse)  # expect: arg-type, reportCallIssue, reportArgumentType
 
 # the last stage against Out
@@ -59,17 +61,17 @@ nested = Pipeline[str, str]("nested").add_stage(numbers)
 nested.add_stage(show)  # expect: arg-type, reportCallIssue, reportArgumentType
 
 # the fluent forms
-Pipeline[list[int], list[str]]("fluent").map(str.upper)  # expect: arg-type, reportArgumentType
+Pipeline[list[int], list[str]]("fluent").map(str.upper)  # expect: arg-type, reportArgumentType, reportCallIssue
 Pipeline[list[int], list[int]]("fluent").filter(str.isdigit)  # expect: arg-type, reportArgumentType
-Pipeline[int, list[int]]("fluent").batch(2)  # expect: misc, reportAttributeAccessIssue
+Pipeline[int, list[int]]("fluent").batch(2)  # expect: misc, reportAttributeAccessIssue, reportUnknownMemberType
 
 
 # hooks and subscribers
-@numbers.before_stage  # expect: type-var, reportArgumentType
+@numbers.before_stage  # expect: type-var, reportArgumentType, reportUntypedFunctionDecorator
 def too_few(stage: str, context: PipelineContext) -> None: ...
 
 
-@numbers.on_error  # expect: type-var, reportArgumentType
+@numbers.on_error  # expect: type-var, reportArgumentType, reportUntypedFunctionDecorator
 def wrong_error(stage: str, error: int, context: PipelineContext) -> None: ...
 
 
