@@ -78,4 +78,4 @@ def test_the_documented_path_hands_on_the_same_names() -> None:
 def test_no_file_names_a_registry() -> None:
     """Lock files are to work with whatever index is configured."""
     for path in [*ROOT.glob("requirements/*"), ROOT / "pyproject.toml", ROOT / "Makefile"]:
-        assert "://" not in path.read_text(), path.name
+        assert "https:" not in path.read_text(), path.name
