@@ -49,7 +49,18 @@ class SourceChunk(Generic[T]):
 
 
 class SourceStage(PipelineStage[None, list[T]]):
-    """Base of sources: override ``read``."""
+    """Base of sources: override ``read``.
+
+    Example:
+        >>> class Countdown(SourceStage[int]):
+        ...     async def read(self, context, *, start=None, chunk_size=CHUNK_SIZE):
+        ...         first = start["next"] if start else 3
+        ...         for number in range(first, 0, -1):
+        ...             yield SourceChunk([number], position={"next": number - 1})
+        >>> from mainstem import Pipeline
+        >>> Pipeline[None, list[int]]("countdown").add_stage(Countdown()).run().data
+        [3, 2, 1]
+    """
 
     kind = StageKind.STATEFUL
 
@@ -140,6 +151,30 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
 
     Attributes:
         guarantee: What the sink promises: a fact of the sink.
+
+    Example:
+        >>> class Collect(SinkStage[int]):
+        ...     target = "a list"
+        ...     def __init__(self):
+        ...         self.stored = []
+        ...     async def begin(self, context):
+        ...         return CollectTransaction(self.stored)
+        >>> class CollectTransaction(SinkTransaction[int]):
+        ...     def __init__(self, stored):
+        ...         self.stored, self.written = stored, []
+        ...     async def write(self, records):
+        ...         self.written += records
+        ...         return 0
+        ...     async def commit(self, position=None):
+        ...         self.stored += self.written
+        ...     async def abort(self):
+        ...         self.written.clear()
+        >>> from mainstem import Pipeline
+        >>> collect = Collect()
+        >>> Pipeline[list[int], LoadReport]("collect").add_stage(collect).run([1, 2]).data.records_loaded
+        2
+        >>> collect.stored
+        [1, 2]
     """
 
     guarantee: ClassVar[Guarantee] = Guarantee.AT_LEAST_ONCE

