@@ -56,6 +56,8 @@ lock: .uv/.ready
 	  --no-emit-package python-dateutil --no-emit-package tzdata \
 	  --all-extras --group dev pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --custom-compile-command 'make lock' --group test pyproject.toml -o requirements/wheel.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --custom-compile-command 'make lock' requirements/uv.in -o requirements/uv.txt
 
 clean:

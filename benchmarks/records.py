@@ -1,4 +1,7 @@
-"""1,000,000 dicts through map, filter, map and sum, against the same functions in a hand-written loop."""
+"""1,000,000 dicts through map, filter, map and sum, against the same functions in a hand-written loop.
+
+All contestants compute on one thread, so processor time is measured: other programs on the machine do not blur it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import gc
 import statistics
 import sys
 from collections.abc import Callable
-from time import perf_counter
+from time import process_time
 from typing import Any, TypeAlias
 
 from mainstem import AggregateStage, FilterStage, MapStage, Pipeline
@@ -67,9 +70,9 @@ def main() -> None:
     for _ in range(5):
         for name, run in contestants.items():
             gc.collect()
-            started = perf_counter()
+            started = process_time()
             answers.add(run(records))
-            times[name].append(perf_counter() - started)
+            times[name].append(process_time() - started)
     if len(answers) != 1:
         raise SystemExit(f"the contestants disagree: {answers}")
     base = statistics.median(times["hand-written loop"])

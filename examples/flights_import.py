@@ -36,7 +36,7 @@ from mainstem.connect import CsvSource, TableSink
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the file; an empty cell is ``None``."""
+    """A line of the file; ``NA`` stands for what is not known."""
 
     carrier: str
     flight: int
@@ -139,7 +139,7 @@ def pipeline(
     """
     return (
         Pipeline[None, dict[str, Any]]("flights_import")
-        .add_stage(CsvSource(flights or flights_csv(), record_type=Row))
+        .add_stage(CsvSource(flights or flights_csv(), record_type=Row, null_values=("", "NA")))
         .add_stage(ValidateRecordsStage(has_departed, continue_on_error=True))
         .add_stage(MapStage(to_flight))
         .add_stage(Deduplicate())

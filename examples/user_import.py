@@ -2,7 +2,7 @@
 
 Bad records do not block the import: they are collected, with their reason, for a person to look at; run it with
 
-    mainstem run examples/user_import.py:pipeline --set users=users.csv --set database=sqlite:///users.db
+    mainstem run examples/user_import.py:pipeline --set users=users.csv --set database=users.db
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from mainstem import (
     LoadReport,
@@ -51,21 +52,18 @@ def to_user(row: Row) -> User:
     return User(row.email.strip().lower(), row.name.strip().title(), row.born.year)
 
 
-async def query(database: str, sql: str) -> list[dict[str, object]]:
-    read = Pipeline[None, list[dict[str, object]]]("query").add_stage(SqlSource(database, sql))
-    return (await read.execute()).unwrap()
-
-
-async def existing_addresses(database: str) -> set[object]:
-    if not await query(database, "SELECT 1 FROM sqlite_master WHERE name = 'users'"):
+async def existing_addresses(database: Path) -> set[str]:
+    if not database.exists():
         return set()
-    return {row["email"] for row in await query(database, "SELECT email FROM users")}
+    users = SqlSource(f"sqlite:///{database}", "SELECT email FROM users")
+    known = await Pipeline[None, list[dict[str, Any]]]("existing_users").add_stage(users).execute()
+    return {row["email"] for row in known.unwrap()}
 
 
 class LeaveOutExisting(RecordsStage[User, User]):
     """Keep users whose address is new: neither in the database nor earlier in this import."""
 
-    def __init__(self, database: str) -> None:
+    def __init__(self, database: Path) -> None:
         self._database = database
 
     async def process(self, data: Iterable[User], context: PipelineContext) -> StageResult[list[User]]:
@@ -80,13 +78,13 @@ class LeaveOutExisting(RecordsStage[User, User]):
 
 
 def pipeline(
-    users: Path = Path("users.csv"), database: str = "sqlite:///users.db"
+    users: Path = Path("users.csv"), database: Path = Path("users.db")
 ) -> Pipeline[None, LoadReport, LoadReport]:
     """Make the pipeline.
 
     Args:
         users: A CSV file with the columns email, name and born.
-        database: Where the table of users is.
+        database: The file of the SQLite database.
     """
     return (
         Pipeline[None, LoadReport]("user_import")
@@ -94,5 +92,5 @@ def pipeline(
         .add_stage(ValidateRecordsStage(has_an_address, continue_on_error=True))
         .add_stage(MapStage(to_user))
         .add_stage(LeaveOutExisting(database))
-        .add_stage(TableSink(database, "users", key="email", record_type=User))
+        .add_stage(TableSink(f"sqlite:///{database}", "users", key="email", record_type=User))
     )

@@ -23,7 +23,7 @@ print(json.dumps([time.perf_counter() - started, sorted(sys.modules)]))
 
 
 def fresh_import(module: str, compiled: Path | None = None) -> tuple[float, set[str]]:
-    """Import a module in a new interpreter; its compiled files are kept in the folder given, as after an installation."""
+    """Import a module in a new interpreter; compiled files are kept in the folder given."""
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(compiled)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-c", LOADED_AND_SECONDS.format(module=module)]

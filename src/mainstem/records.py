@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -75,10 +75,10 @@ def _converter(model: type[M]) -> Callable[[Any], M]:
     return TypeAdapter(model).validate_python
 
 
-def text_record_parser(model: type[M]) -> Callable[[dict[str, Any]], M]:
+def text_record_parser(model: type[M], null_values: Collection[str]) -> Callable[[dict[str, Any]], M]:
     """Return a function that turns a mapping of texts, such as the cells of a CSV row, into a record of ``model``.
 
-    An empty text is ``None`` for a field that may be ``None`` and is no text.
+    A text that is one of ``null_values`` is ``None`` for a field that may be ``None`` and is no text.
 
     Raises:
         MissingExtraError: If it takes a package that is not installed.
@@ -92,7 +92,7 @@ def text_record_parser(model: type[M]) -> Callable[[dict[str, Any]], M]:
     def parse_text(cells: dict[str, Any]) -> M:
         present = {**cells}
         for name in absent:
-            if present.get(name) == "":
+            if present.get(name) in null_values:
                 present[name] = None
         return parse(present)
 
@@ -160,7 +160,7 @@ def field_hints(kind: type[Any]) -> Mapping[str, Any] | None:
     return {name: hints.get(name, Any) for name in names}
 
 
-def field_reader(kind: type) -> Callable[[Any], Mapping[str, Any]]:
+def field_reader(kind: type[Any]) -> Callable[[Any], Mapping[str, Any]]:
     """Return a function that gives the fields of a record of the class ``kind`` as a mapping, one level deep.
 
     Raises:

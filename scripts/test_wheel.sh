@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Builds the wheel, installs it into an empty environment with no extra, and runs the core's tests there without the source.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+.venv/bin/python -m build --wheel --no-isolation --outdir "$scratch/dist" . >"$scratch/build.log" || { cat "$scratch/build.log"; exit 1; }
+wheel=$(echo "$scratch"/dist/mainstem-*.whl)
+.uv/bin/uv venv --quiet --python .venv/bin/python "$scratch/venv"
+.uv/bin/uv pip sync --quiet --python "$scratch/venv/bin/python" --require-hashes requirements/wheel.txt
+.uv/bin/uv pip install --quiet --python "$scratch/venv/bin/python" --no-deps "$wheel"
+"$scratch/venv/bin/python" - "$wheel" <<'PYTHON'
+import sys
+import zipfile
+
+names = zipfile.ZipFile(sys.argv[1]).namelist()
+assert "mainstem/py.typed" in names, names
+assert all(name.startswith(("mainstem/", "mainstem-")) for name in names), names
+PYTHON
+
+mkdir "$scratch/away"
+cp -r tests pyproject.toml "$scratch/away"
+cd "$scratch/away"
+"$scratch/venv/bin/python" -m pytest -q -n 2 -p no:cacheprovider -o pythonpath= -m "not extras" \
+  --ignore tests/cli --ignore tests/typing tests

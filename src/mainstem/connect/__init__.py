@@ -1,0 +1,12 @@
+"""Sources and sinks: where records come from and where they go."""
+
+from __future__ import annotations
+
+from mainstem.connect.csv import CsvSource
+from mainstem.connect.csv_sink import CsvSink
+from mainstem.connect.json_lines import JsonLinesSource
+from mainstem.connect.json_lines_sink import JsonLinesSink
+from mainstem.connect.sql_source import SqlSource
+from mainstem.connect.table_sink import TableSink
+
+__all__ = ["CsvSink", "CsvSource", "JsonLinesSink", "JsonLinesSource", "SqlSource", "TableSink"]

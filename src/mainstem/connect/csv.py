@@ -1,0 +1,130 @@
+"""``CsvSource``: the records of a CSV file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection
+from typing import Any, overload
+
+from typing_extensions import TypeVar
+
+from mainstem.connect.csv_reader import CsvFormat, CsvReader
+from mainstem.connect.files import FilePath, LineFile, LinePosition, file_errors, local_path
+from mainstem.connect.record_type import model_of
+from mainstem.connect.rejects import settle_rejects
+from mainstem.context import PipelineContext
+from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk, SourceStage
+from mainstem.records import text_record_parser
+from mainstem.stages.record_function import check_count
+from mainstem.type_hints import list_of
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class CsvSource(SourceStage[T]):
+    r"""Read the records of a CSV file with a header row, in order, as RFC 4180 has it.
+
+    Quoted cells may hold line breaks; blank lines are passed over; a byte order mark is left out; a gzip file is
+    unpacked on the way. A position is a byte offset (of the unpacked content) with the numbers of records and lines
+    before it, and reading can start there; in a gzip file that means unpacking all that comes before.
+
+    A row that cannot be read (too many or too few cells, bytes that are not in the encoding, NUL, quotes that do not
+    match, a cell over ``csv.field_size_limit()``, a cell that its field's type refuses) fails the run. With
+    ``continue_on_error`` it is recorded in ``context.errors`` with its text and number, and the rest is read.
+
+    Args:
+        path: The file.
+        record_type: What the records are: ``dict`` (of texts), or a dataclass, ``TypedDict``, msgspec ``Struct`` or
+            pydantic model, into which the cells are parsed. Columns that the
+            type does not name are left to it: most types pass over them.
+        continue_on_error: Whether to record rows that cannot be read and go on.
+        null_values: Texts that stand for ``None`` in a field of a record type that may be ``None`` and is no text, such
+            as ``("", "NA")``.
+        delimiter: What separates the cells.
+        encoding: The file's encoding, one in which line breaks are the same bytes as in ASCII.
+        name: The stage's name in reports.
+
+    Raises:
+        ConnectError: If ``path`` is a URL.
+        LookupError: If there is no such encoding.
+        MissingExtraError: If the record type needs ``mainstem[models]``, which is not installed.
+        TypeError: If ``record_type`` is none, or ``delimiter`` no single character.
+        ValueError: If the encoding has line breaks of its own (UTF-16, UTF-32), or ``delimiter`` is a quote.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from mainstem import Pipeline
+        >>> with TemporaryDirectory() as folder:
+        ...     people = Path(folder, "people.csv")
+        ...     _ = people.write_text("name,age\nAda,36\n")
+        ...     Pipeline[None, list[dict[str, str]]]("people").add_stage(CsvSource(people)).run().data
+        [{'name': 'Ada', 'age': '36'}]
+    """
+
+    @overload
+    def __init__(
+        self: CsvSource[dict[str, str]],
+        path: FilePath,
+        *,
+        record_type: type[dict[Any, Any]] = ...,
+        continue_on_error: bool = False,
+        null_values: Collection[str] = ("",),
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CsvSource[R],
+        path: FilePath,
+        *,
+        record_type: type[R],
+        continue_on_error: bool = False,
+        null_values: Collection[str] = ("",),
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+        name: str | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        path: FilePath,
+        *,
+        record_type: type[Any] = dict,
+        continue_on_error: bool = False,
+        null_values: Collection[str] = ("",),
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+        name: str | None = None,
+    ) -> None:
+        self._path = local_path(path)
+        self._model = model_of(record_type, "CsvSource")
+        self._parse = None if self._model is None else text_record_parser(self._model, null_values)
+        self._continue_on_error = continue_on_error
+        self._format = CsvFormat(delimiter, encoding)
+        if name is not None:
+            self.name = name
+
+    def _hints(self) -> tuple[Any, Any]:
+        return None, list_of(dict[str, str] if self._model is None else self._model)
+
+    async def read(
+        self, context: PipelineContext, *, start: Position | None = None, chunk_size: int = CHUNK_SIZE
+    ) -> AsyncGenerator[SourceChunk[T], None]:
+        check_count("chunk_size", chunk_size)
+        with LineFile(self._path) as lines:
+            reader = CsvReader(lines, self._format, self._parse)
+            reader.read_header()
+            if start is not None:
+                lines.seek(LinePosition.parse(start))
+            while True:
+                with file_errors(self._path, "read"):
+                    chunk = reader.read_chunk(chunk_size)
+                if chunk is None:
+                    return
+                records, rejects = chunk
+                failed = settle_rejects(
+                    rejects, context, self.name, go_on=self._continue_on_error, first=context.chunk_start
+                )
+                if records or failed:
+                    yield SourceChunk(records, lines.position.to_json(), failed)

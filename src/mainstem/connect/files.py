@@ -1,0 +1,236 @@
+"""Local files: read by lines with exact positions, and written so that they appear whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import re
+import secrets
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from mainstem.endpoints import Position
+from mainstem.errors import ConnectError
+
+FilePath: TypeAlias = str | os.PathLike[str]
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def local_path(path: FilePath) -> Path:
+    """Return the path of a local file.
+
+    Raises:
+        ConnectError: If it is the URL of something else.
+    """
+    text = os.fspath(path)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
+        raise ConnectError(f"{text!r} is a URL, and only local files are supported here: give a path")
+    return Path(text)
+
+
+@contextmanager
+def file_errors(path: Path, doing: str) -> Generator[None]:
+    """Turn the errors of the operating system and of gzip into a ``ConnectError`` that says what to do.
+
+    Raises:
+        ConnectError: In place of them.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        folder = path.absolute().parent
+        missing = "there is no such file" if folder.is_dir() else f"there is no folder {folder}"
+        raise ConnectError(f"cannot {doing} {path}: {missing}; check the path") from error
+    except IsADirectoryError as error:
+        raise ConnectError(f"cannot {doing} {path}: it is a folder; give the path of a file") from error
+    except PermissionError as error:
+        raise ConnectError(f"cannot {doing} {path}: permission denied; check the rights of {path}") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ConnectError(
+            f"cannot {doing} {path}: its gzip data is damaged ({error}); fetch the file again"
+        ) from error
+    except OSError as error:
+        raise ConnectError(f"cannot {doing} {path}: {error.strerror or error}") from error
+    except ValueError as error:  # a path with NUL in it
+        raise ConnectError(f"cannot {doing} {path!s:.200}: {error}; check the path") from error
+
+
+@dataclass(frozen=True, slots=True)
+class LinePosition:
+    """A place between two records of a file of lines.
+
+    Attributes:
+        byte: Offset in the file; for a gzip file in what it unpacks to.
+        record: Records before it, those that could not be read included.
+        line: Lines before it.
+    """
+
+    byte: int = 0
+    record: int = 0
+    line: int = 0
+
+    @classmethod
+    def parse(cls, position: Position) -> Self:
+        """Read a position that a chunk came with.
+
+        Raises:
+            ConnectError: If it is none.
+        """
+        values = [position.get(name) for name in cls.__slots__]
+        numbers = [value for value in values if type(value) is int and value >= 0]
+        if len(numbers) != len(values):
+            raise ConnectError(f"{position!r} is no position in a file of lines: it needs byte, record and line")
+        return cls(*numbers)
+
+    def to_json(self) -> Position:
+        """Return the position as plain JSON values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class LineFile:
+    """The lines of a file as bytes, gzip unpacked, byte order mark left out; open while it is used in a ``with`` block.
+
+    Iterating takes lines; those taken are in ``taken`` until ``settle()`` moves ``position`` behind them.
+
+    Args:
+        path: The file. Whether it is gzip is seen from its content.
+
+    Raises:
+        ConnectError: If it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.position = LinePosition()
+        self.taken: list[bytes] = []
+        with file_errors(path, "read"):
+            self._stream: io.BufferedReader = path.open("rb")
+            try:
+                self._open_content()
+            except BaseException:
+                self._stream.close()
+                raise
+
+    def _open_content(self) -> None:
+        if self._stream.peek(2)[:2] == _GZIP_MAGIC:
+            self._stream = io.BufferedReader(gzip.GzipFile(fileobj=self._stream, mode="rb"))
+        start = self._stream.peek(3)[:3]
+        if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise ConnectError(f"{self.path} is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8")
+        if start == b"\xef\xbb\xbf":
+            self._stream.read(3)
+            self.position = LinePosition(byte=3)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        take = self.taken.append
+        for line in self._stream:
+            take(line)
+            yield line
+
+    def settle(self, records: int) -> None:
+        """Move ``position`` behind the lines taken, which held that many records."""
+        at = self.position
+        self.position = LinePosition(
+            at.byte + sum(map(len, self.taken)), at.record + records, at.line + len(self.taken)
+        )
+        self.taken.clear()
+
+    def seek(self, position: LinePosition) -> None:
+        """Go to a position.
+
+        Raises:
+            ConnectError: If the file ends before it.
+        """
+        with file_errors(self.path, "read"):
+            if position.byte and self._stream.seek(position.byte - 1) + len(self._stream.read(1)) != position.byte:
+                raise ConnectError(
+                    f"cannot go on reading {self.path} at byte {position.byte}: the file is shorter; was it replaced?"
+                )
+            if not position.byte:
+                self._stream.seek(0)
+        self.taken.clear()
+        self.position = position
+
+
+class PendingFile:
+    """A file in the making: written under another name beside its target, and moved over it by ``commit``.
+
+    What is killed on the way leaves a file ``.mainstem-*.tmp`` behind and the target as it was.
+
+    Args:
+        path: The target. Where it ends in ``.gz``, what is written is packed.
+
+    Raises:
+        ConnectError: If it cannot be written there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with file_errors(path, "write"):
+            self._target = path.resolve()  # through a link, so that the link stays one
+            if self._target.is_dir():
+                raise IsADirectoryError
+            if self._target.exists() and not self._target.is_file():
+                raise ConnectError(f"cannot write {path}: it is a device or pipe; give the path of a file")
+            # The name cannot be foreseen and must be new, so nobody can have put a link there.
+            self._temporary = self._target.parent / f".mainstem-{secrets.token_hex(16)}.tmp"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            self._raw = os.fdopen(os.open(self._temporary, flags, 0o666), "wb")
+        self._path = path
+        self._packed = gzip.GzipFile("", "wb", fileobj=self._raw, mtime=0) if self._target.suffix == ".gz" else None
+
+    def write(self, content: bytes) -> None:
+        """Append to the file.
+
+        Raises:
+            ConnectError: If it cannot be written.
+        """
+        with file_errors(self._path, "write"):
+            (self._packed or self._raw).write(content)
+
+    def commit(self) -> None:
+        """Make the file durable and move it over its target, in one step for whoever looks.
+
+        Raises:
+            ConnectError: If it cannot be written; call ``discard`` then.
+        """
+        with file_errors(self._path, "write"):
+            if self._packed is not None:
+                self._packed.close()
+            self._raw.flush()
+            with suppress(FileNotFoundError):
+                self._temporary.chmod(self._target.stat().st_mode & 0o7777)
+            os.fsync(self._raw.fileno())
+            self._raw.close()
+            self._temporary.replace(self._target)
+            _sync_folder(self._target.parent)
+
+    def discard(self) -> None:
+        """Remove what was written. Once it is committed, or discarded, this does nothing."""
+        with suppress(OSError):  # what is still in the buffer need not, and on a full disk cannot, be written
+            self._raw.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):
+        return  # Windows cannot, and its file systems journal names
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

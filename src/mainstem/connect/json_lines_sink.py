@@ -1,0 +1,139 @@
+"""``JsonLinesSink``: records into a file of JSON objects, one per line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from typing import Any, cast
+from uuid import UUID
+
+from anyio.to_thread import run_sync
+
+from mainstem.connect.files import FilePath, PendingFile, local_path
+from mainstem.connect.rejects import Reject, settle_rejects
+from mainstem.connect.rows import class_of
+from mainstem.context import PipelineContext
+from mainstem.endpoints import Position, SinkStage, SinkTransaction
+from mainstem.errors import ValidationError
+from mainstem.records import field_reader, is_record_type, parse_each
+
+
+class JsonLinesSink(SinkStage[Any]):
+    """Write records to a JSON Lines file, which appears, or replaces the one there was, when all are written.
+
+    Records are mappings or of a record type. A value is written so that reading gives it back: ``datetime``, ``date``
+    and ``time`` in ISO form, ``Decimal`` and ``UUID`` as text, an ``Enum`` as its value, a tuple as an array, a nested
+    record or mapping as an object; ``JsonLinesSource(..., record_type=...)`` parses these. What JSON cannot say (NaN,
+    infinity, a key that is no text, bytes, a set, a lone surrogate, any other object) fails the load, and nothing is
+    stored; with ``continue_on_error`` such a record is recorded in ``context.errors`` and left out.
+
+    Args:
+        path: The file; packed with gzip where it ends in ``.gz``.
+        continue_on_error: Whether to record what cannot be written and go on.
+        name: The stage's name in reports.
+
+    Raises:
+        ConnectError: If ``path`` is a URL.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from mainstem import Pipeline
+        >>> with TemporaryDirectory() as folder:
+        ...     sink = JsonLinesSink(Path(folder, "people.jsonl"))
+        ...     report = Pipeline("people").add_stage(sink).run([{"name": "Ada", "born": date(1815, 12, 10)}]).unwrap()
+        ...     print(report.records_loaded, Path(folder, "people.jsonl").read_text(), end="")
+        1 {"name":"Ada","born":"1815-12-10"}
+    """
+
+    def __init__(self, path: FilePath, *, continue_on_error: bool = False, name: str | None = None) -> None:
+        self._path = local_path(path)
+        self._continue_on_error = continue_on_error
+        if name is not None:
+            self.name = name
+
+    @property
+    def target(self) -> str:
+        return str(self._path)
+
+    async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
+        return _JsonLinesTransaction(PendingFile(self._path), context, self.name, self._continue_on_error)
+
+
+class _JsonLinesTransaction(SinkTransaction[Any]):
+    def __init__(self, pending: PendingFile, context: PipelineContext, stage: str, go_on: bool) -> None:
+        self._pending = pending
+        self._context = context
+        self._stage = stage
+        self._go_on = go_on
+
+    async def write(self, records: Sequence[Any]) -> int:
+        lines, failures = parse_each(_line_of, records)
+        rejects = [Reject(at, records[at], _unwritable(error)) for at, error in failures]
+        rejected = settle_rejects(rejects, self._context, self._stage, go_on=self._go_on)
+        self._pending.write(b"".join(lines))
+        return rejected
+
+    async def commit(self, position: Position | None = None) -> None:
+        await run_sync(self._pending.commit)
+
+    async def abort(self) -> None:
+        await run_sync(self._pending.discard)
+
+
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+
+
+def _json_value(value: Any) -> Any:
+    """Give what ``json`` does not know in a form that it does."""
+    if isinstance(value, Enum):
+        return value.value
+    if type(value) in (datetime, date, time):
+        return value.isoformat()
+    if isinstance(value, (Decimal, UUID)):
+        return str(value)
+    if isinstance(value, Mapping) or is_record_type(type(value)):
+        return _object_form(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON: {value!r:.100}")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_value).encode
+
+
+def _object_form(record: Any) -> dict[str, Any]:
+    fields = field_reader(class_of(record))(record)
+    plain = fields if isinstance(fields, dict) else dict(fields)
+    _check_keys(plain)
+    return plain
+
+
+def _check_keys(value: Any) -> None:
+    """Check that all keys are texts: ``json`` would write ``{1: ..., True: ...}`` as texts without a word."""
+    values = cast("Iterable[Any]", value if isinstance(value, (list, tuple)) else ())
+    if isinstance(value, dict):
+        fields: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]  # of anything
+        for key in fields:
+            if not isinstance(key, str):
+                raise TypeError(f"a key in JSON is a text, and {key!r:.100} is {class_of(key).__name__}")
+        values = fields.values()
+    if not _SCALARS.issuperset(map(type, values)):
+        for each in values:
+            _check_keys(each)
+
+
+def _line_of(record: Any) -> bytes:
+    return (_encode(_object_form(record)) + "\n").encode("utf-8")
+
+
+def _unwritable(error: Exception) -> ValidationError:
+    problem = str(error)
+    if isinstance(error, UnicodeEncodeError):
+        problem = f"{error.object[error.start]!r} is half of a surrogate pair, which UTF-8 cannot hold"
+    elif isinstance(error, RecursionError):
+        problem = "it is nested too deep"
+    unwritable = ValidationError(f"the record cannot be written as JSON: {problem}")
+    unwritable.__cause__ = error
+    return unwritable

@@ -1,0 +1,216 @@
+"""Tables of SQLite: their names, their columns, and which column takes which values."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NewType, NotRequired, Required, TypeVar, Union, get_args, get_origin
+from uuid import UUID
+
+from typing_extensions import ReadOnly
+
+from mainstem.connect.rows import class_of
+from mainstem.errors import ConnectError
+
+
+class Affinity(Enum):
+    """What SQLite turns values into when it stores them in a column.
+
+    Source: "Determination Of Column Affinity" in SQLite's "Datatypes In SQLite".
+    """
+
+    TEXT = "numbers become text"
+    NUMERIC = "texts that look like numbers, and whole floats, become numbers and integers"
+    INTEGER = "as NUMERIC"
+    REAL = "numbers become floats"
+    BLOB = "nothing changes"
+
+    @classmethod
+    def of(cls, declared: str) -> Affinity:
+        """Return the affinity of a column that was declared with that type."""
+        kind = declared.upper()
+        for affinity, parts in (
+            (cls.INTEGER, ("INT",)),
+            (cls.TEXT, ("CHAR", "CLOB", "TEXT")),
+            (cls.BLOB, ("BLOB",)),
+            (cls.REAL, ("REAL", "FLOA", "DOUB")),
+        ):
+            if any(part in kind for part in parts):
+                return affinity
+        return cls.NUMERIC if kind else cls.BLOB
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: Its name.
+        declared: Its declared type; may be empty.
+        nullable: Whether it takes ``None``.
+        key: Whether it is part of the key, which is never ``None``.
+        needed: Whether a record must have it.
+    """
+
+    name: str
+    declared: str
+    nullable: bool = True
+    key: bool = False
+    needed: bool = False
+
+    @property
+    def affinity(self) -> Affinity:
+        """What SQLite does to values in it."""
+        return Affinity.of(self.declared)
+
+
+def check_identifier(what: str, name: object) -> None:
+    """Check that something can be the name of a table or column.
+
+    Raises:
+        ValueError: If it is no text, is empty, or has NUL or half a surrogate pair in it.
+    """
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ValueError(f"{what} must be a text that is not empty and has no NUL character in it, not {name!r:.200}")
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} has half a surrogate pair in it, which UTF-8 cannot hold: {name!r:.200}") from None
+
+
+def quoted(name: str) -> str:
+    """Return a name as an SQL identifier, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+_DECLARED: dict[type, str] = {
+    bool: "BOOLEAN",
+    int: "INTEGER",
+    float: "REAL",
+    str: "TEXT",
+    bytes: "BLOB",
+    datetime: "TEXT",
+    date: "TEXT",
+    time: "TEXT",
+    Decimal: "TEXT",
+    UUID: "TEXT",
+}
+
+
+def declare(name: str, hint: Any, key: Sequence[str]) -> Column:
+    """Return the column for a field with that annotation.
+
+    Raises:
+        TypeError: If values of that type cannot be stored unchanged.
+    """
+    kinds: set[type[Any]] = set()
+    for member in _members_of(hint):
+        if member in (Any, object) or isinstance(member, TypeVar):
+            kinds |= {NoneType, object}
+        elif isinstance(member, type) and issubclass(member, Enum):
+            values: list[Any] = [each.value for each in member]
+            kinds |= set(map(type, values))
+        elif isinstance(member, type):
+            kinds.add(member)
+        else:
+            raise TypeError(f"field {name!r} has an annotation that is no type: {member!r}")
+    unknown = [kind for kind in kinds - {NoneType, object} if not _declared_as(kind)]
+    if unknown:
+        raise TypeError(
+            f"field {name!r} has the type {unknown[0].__name__}, which SQLite cannot hold unchanged: "
+            f"turn it into a text or number before, or leave it out"
+        )
+    return Column(name, _declared_for(kinds), NoneType in kinds and name not in key, name in key)
+
+
+def _members_of(hint: Any) -> Iterable[Any]:
+    """Return the classes, and in place of ``Literal`` the classes of its values, that an annotation is made of."""
+    origin = get_origin(hint)
+    if origin in (Annotated, Required, NotRequired, ReadOnly):
+        return _members_of(get_args(hint)[0])
+    if origin in (Union, UnionType):
+        return [each for member in get_args(hint) for each in _members_of(member)]
+    if origin is Literal:
+        return [member for value in get_args(hint) for member in _members_of(type(value))]
+    if isinstance(hint, NewType):
+        return _members_of(hint.__supertype__)
+    return [NoneType if hint is None else origin or hint]
+
+
+def _declared_as(kind: type[Any]) -> str:
+    if kind in _DECLARED:
+        return _DECLARED[kind]
+    return next((_DECLARED[base] for base in (int, float, str) if issubclass(kind, base)), "")
+
+
+def _declared_for(kinds: set[type[Any]]) -> str:
+    """Return the declared type for values of several classes: none at all, which changes nothing, where they differ."""
+    found = {_declared_as(kind) for kind in kinds if kind is not NoneType}
+    if found == {"INTEGER", "REAL"}:
+        return "REAL"
+    if found == {"BOOLEAN", "INTEGER"}:
+        return "INTEGER"
+    return found.pop() if len(found) == 1 else ""
+
+
+def infer(name: str, values: Iterable[Any], key: Sequence[str]) -> Column:
+    """Return the column for such values; what cannot be stored is passed over."""
+    kinds: set[type[Any]] = set()
+    for value in values:
+        while isinstance(value, Enum):
+            value = value.value
+        if _declared_as(class_of(value)):
+            kinds.add(class_of(value))
+    return Column(name, _declared_for(kinds), name not in key, name in key)
+
+
+def create_statement(table: str, columns: Sequence[Column], key: Sequence[str]) -> str:
+    """Return the statement that makes a table."""
+    parts = [
+        " ".join(filter(None, (quoted(each.name), each.declared, "" if each.nullable else "NOT NULL")))
+        for each in columns
+    ]
+    if key:
+        parts.append(f"PRIMARY KEY ({', '.join(map(quoted, key))})")
+    return f"CREATE TABLE {quoted(table)} ({', '.join(parts)})"
+
+
+def find_columns(connection: sqlite3.Connection, table: str, key: Sequence[str]) -> list[Column] | None:
+    """Return the columns of a table that can be written; ``None`` if there is no such table.
+
+    Raises:
+        ConnectError: If it is a view, or lacks a column of the key.
+    """
+    found = connection.execute(
+        "SELECT type FROM sqlite_master WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')", (table,)
+    ).fetchone()
+    if found is None:
+        return None
+    if found[0] == "view":
+        raise ConnectError(f"{table!r} is a view, and records are written to tables: name its table")
+    described = connection.execute(
+        'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_xinfo(?) WHERE hidden = 0', (table,)
+    ).fetchall()
+    numbered = [declared.upper() for _, declared, _, _, pk in described if pk] == ["INTEGER"]
+    columns = [
+        Column(
+            name,
+            declared,
+            nullable=not notnull,
+            key=bool(pk) or name in key,
+            needed=name in key or (bool(notnull) and default is None and not (pk and numbered)),
+        )
+        for name, declared, notnull, default, pk in described
+    ]
+    missing = [name for name in key if name not in {each.name for each in columns}]
+    if missing:
+        names = ", ".join(repr(each.name) for each in columns)
+        raise ConnectError(
+            f"table {table!r} has no column {missing[0]!r}, which is to be its key; its columns are {names}"
+        )
+    return columns

@@ -1,0 +1,164 @@
+"""Values as SQLite holds them, and no value that it would change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from mainstem.connect.rows import Row, class_of
+from mainstem.connect.sqlite_columns import Affinity, Column
+from mainstem.errors import ValidationError
+
+_PLAIN = frozenset((type(None), bool, int, float, str, bytes))
+_LOOKS_NUMERIC = re.compile(r"[ \t\n\v\f\r]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t\n\v\f\r]*", re.ASCII)
+
+
+def plain_value(value: Any) -> Any:
+    """Return the value in one of the forms that SQLite has.
+
+    Raises:
+        ValueError: If it has none that is the same.
+    """
+    kind = class_of(value)
+    if kind in _PLAIN:
+        return value
+    if isinstance(value, Enum):
+        return plain_value(value.value)
+    if kind in (datetime, date, time):
+        return value.isoformat()
+    if isinstance(value, (Decimal, UUID)):
+        return str(value)
+    for base in (int, float, str):
+        if isinstance(value, base):
+            return base(value)
+    raise ValueError("it has no form in SQLite that is the same")
+
+
+class ColumnValues:
+    """Checks and converts the values of one column.
+
+    Args:
+        column: The column.
+    """
+
+    def __init__(self, column: Column) -> None:
+        self._column = column
+        self._affinity = column.affinity
+
+    def store_all(self, values: Row) -> Sequence[Any]:
+        """Return the values as SQLite is to hold them, looking at each only where their classes do not settle it.
+
+        Raises:
+            ValidationError: If one of them would not be stored unchanged.
+        """
+        kinds = set(map(type, values))
+        has_none = type(None) in kinds
+        if has_none and self._column.key:
+            return list(map(self.store, values))
+        kinds.discard(type(None))
+        affinity = self._affinity
+        if not kinds or kinds == {bytes}:
+            return values
+        if kinds == {str} and affinity in (Affinity.TEXT, Affinity.BLOB):
+            if "\0" not in "".join(filter(None, values) if has_none else values):
+                return values
+        elif kinds == {float} and affinity in (Affinity.REAL, Affinity.BLOB):
+            total = sum(filter(None, values) if has_none else values)
+            if total == total:  # with NaN among them it would be NaN, which differs from itself
+                return values
+        elif kinds <= {int, bool} and affinity in (Affinity.INTEGER, Affinity.NUMERIC, Affinity.BLOB):
+            return values  # an integer over 64 bits is refused when it is bound
+        return list(map(self.store, values))
+
+    def store(self, value: Any) -> Any:
+        """Return a value as SQLite is to hold it.
+
+        Raises:
+            ValidationError: If it would not be stored unchanged.
+        """
+        try:
+            plain = plain_value(value)
+            problem = self._problem_with(plain)
+        except ValueError as error:
+            plain, problem = None, str(error)
+        if problem:
+            column = self._column
+            declared = column.declared or "without a type"
+            raise ValidationError(
+                f"column {column.name!r} ({declared}) does not take {value!r:.100} ({type(value).__name__}): {problem}"
+            )
+        return plain
+
+    def _problem_with(self, value: Any) -> str:
+        if value is None:
+            return "a key cannot be None" if self._column.key else ""
+        if isinstance(value, str):
+            return self._problem_with_text(value)
+        if isinstance(value, float):
+            return self._problem_with_float(value)
+        if isinstance(value, int):
+            return self._problem_with_integer(value)
+        return ""
+
+    def _problem_with_text(self, value: str) -> str:
+        if "\0" in value:
+            return "it has a NUL character in it, where SQLite's text functions would end it"
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            return "it has half a surrogate pair in it, which UTF-8 cannot hold"
+        if self._affinity in (Affinity.INTEGER, Affinity.REAL):
+            return "the column holds numbers, and SQLite turns texts that look like one into one"
+        if self._affinity is Affinity.NUMERIC and _LOOKS_NUMERIC.fullmatch(value):
+            return "SQLite would turn it into a number; declare the column TEXT"
+        return ""
+
+    def _problem_with_float(self, value: float) -> str:
+        if value != value:
+            return "SQLite would store NULL"
+        if self._affinity is Affinity.TEXT:
+            return "SQLite would turn it into a text"
+        if self._affinity in (Affinity.INTEGER, Affinity.NUMERIC) and value.is_integer():
+            return "SQLite would turn it into an integer; declare the column REAL, or give an int"
+        return ""
+
+    def _problem_with_integer(self, value: int) -> str:
+        if not -(2**63) <= value < 2**63:
+            return "SQLite's integers have 64 bits"
+        if self._affinity is Affinity.TEXT:
+            return "SQLite would turn it into a text"
+        if self._affinity is Affinity.REAL and (isinstance(value, bool) or int(float(value)) != value):
+            return "SQLite would turn it into another float"
+        return ""
+
+
+def store_rows(columns: Sequence[ColumnValues], rows: list[Row]) -> tuple[list[Row], list[tuple[int, Exception]]]:
+    """Convert rows to what SQLite is to hold: column by column where all is well, else row by row.
+
+    Returns:
+        The rows, and for each row with a value that would not be stored unchanged its position and the error.
+    """
+    if not rows:
+        return rows, []
+    try:
+        given = list(zip(*rows, strict=True))
+        stored = [column.store_all(values) for column, values in zip(columns, given, strict=True)]
+    except ValidationError:
+        pass  # found again below, with the row it is in
+    else:
+        if all(after is before for after, before in zip(stored, given, strict=True)):
+            return rows, []
+        return list(zip(*stored, strict=True)), []
+    kept: list[Row] = []
+    failures: list[tuple[int, Exception]] = []
+    for at, row in enumerate(rows):
+        try:
+            kept.append(tuple(column.store(value) for column, value in zip(columns, row, strict=True)))
+        except ValidationError as error:
+            failures.append((at, error))
+    return kept, failures

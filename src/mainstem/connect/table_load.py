@@ -1,0 +1,281 @@
+"""One load into a table of SQLite: the statements of one transaction, in order."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import length_hint
+from typing import Any
+
+from mainstem.connect.rejects import Reject
+from mainstem.connect.rows import Row, RowReader, class_of, keys_of
+from mainstem.connect.sqlite_columns import Column, create_statement, declare, find_columns, infer, quoted
+from mainstem.connect.sqlite_values import ColumnValues, store_rows
+from mainstem.errors import ConnectError, ValidationError
+from mainstem.records import field_hints
+
+# What is wrong with a row and not with the database: a constraint, a value too big, an integer over 64 bits, half a
+# surrogate pair.
+_ROW_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeEncodeError)
+
+_CHANGED_BY_DELETING = """
+    SELECT m.name, f.on_delete FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f
+    WHERE m.type = 'table' AND f."table" = ? COLLATE NOCASE AND f.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """What a sink is to do.
+
+    Attributes:
+        table: The table's name.
+        key: Its key columns.
+        mode: ``insert``, ``upsert`` or ``replace``.
+        columns: The columns of a new table, if a record type gives them.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    mode: str
+    columns: list[Column] | None
+
+
+class TableLoad:
+    """Writes records within one transaction.
+
+    Args:
+        connection: An open connection outside a transaction; ``commit`` and ``abort`` close it.
+        url: The database, for error messages.
+        plan: What to do.
+        go_on: Whether to go on past a row that the table refuses.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, url: str, plan: TablePlan, *, go_on: bool) -> None:
+        self._connection = connection
+        self._url = url
+        self._plan = plan
+        self._go_on = go_on
+        self._columns: list[Column] | None = None
+        self._reader: RowReader | None = None
+        self._values: list[ColumnValues] = []
+        self._statement = ""
+        self._has_triggers = False
+        self._closed = False
+
+    def begin(self) -> None:
+        """Begin the transaction, with the right to write.
+
+        Raises:
+            sqlite3.OperationalError: If another connection has it; call again then.
+        """
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def prepare(self) -> None:
+        """Look at the table, make it if a record type says how, and empty it if it is to be replaced.
+
+        Raises:
+            ConnectError: If the table does not fit.
+        """
+        plan = self._plan
+        self._columns = find_columns(self._connection, plan.table, plan.key)
+        if self._columns is None:
+            if plan.columns is not None:
+                self._create(plan.columns)
+            return
+        if plan.columns is not None:
+            problem = self._misfit([each.name for each in plan.columns])
+            if problem:
+                raise ConnectError(f"{self._url}: {problem}")
+        triggers = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
+        self._has_triggers = bool(self._connection.execute(triggers, (plan.table,)).fetchone()[0])
+        if plan.mode == "replace":
+            self._empty()
+
+    def _create(self, columns: list[Column]) -> None:
+        self._connection.execute(create_statement(self._plan.table, columns, self._plan.key))
+        self._columns = columns
+
+    def _empty(self) -> None:
+        """Delete all rows, unless that would delete or change those of other tables.
+
+        Raises:
+            ConnectError: If it would.
+        """
+        table = self._plan.table
+        referring = self._connection.execute(_CHANGED_BY_DELETING, (table,)).fetchone()
+        if referring is not None:
+            raise ConnectError(
+                f"{self._url}: to replace the content of {table!r} would change {referring[0]!r}, which refers to it "
+                f"with ON DELETE {referring[1]}: use mode 'upsert', or drop that clause"
+            )
+        # Rows that others refer to may come back before the end, which is when it counts.
+        self._connection.execute("PRAGMA defer_foreign_keys = ON")
+        self._connection.execute(f"DELETE FROM {quoted(table)}")
+
+    def write(self, records: Sequence[Any]) -> list[Reject]:
+        """Write a chunk.
+
+        Returns:
+            The records that the table does not take; all others are written. Without ``go_on``, the first at least,
+            and the transaction is to be aborted.
+
+        Raises:
+            sqlite3.Error: If the database failed.
+            ConnectError: If the table cannot be made, or a trigger ended the transaction.
+        """
+        failures: list[tuple[int, Exception]] = []
+        start = 0
+        while self._reader is None and start < len(records):
+            try:
+                self._settle_columns(records, start)
+            except ValidationError as error:
+                failures.append((start, error))
+                start += 1
+        if self._reader is not None:
+            rows, mismatched = self._reader.read(records[start:] if start else records)
+            positions = _without(range(start, len(records)), mismatched, failures)
+            rows, unfit = store_rows(self._values, rows)
+            positions = _without(positions, unfit, failures)
+            if self._go_on or not failures:
+                _without(positions, self._insert(rows), failures)
+        return [Reject(at, records[at], error) for at, error in failures]
+
+    def _settle_columns(self, records: Sequence[Any], start: int) -> None:
+        """Take the load's columns from the first record that fits the table, and make the table if there is none.
+
+        Raises:
+            ValidationError: If this record does not fit it.
+        """
+        plan, record = self._plan, records[start]
+        keys = keys_of(record)
+        problem = self._misfit(keys)
+        if problem:
+            raise ValidationError(problem)
+        if self._columns is None:
+            hints = field_hints(class_of(record))
+            try:
+                if hints is not None and set(hints) == set(keys):
+                    self._create([declare(name, hints[name], plan.key) for name in keys])
+                else:
+                    rows, _ = RowReader(keys, "the table").read(records[start:])
+                    self._create(
+                        [
+                            infer(name, column, plan.key)
+                            for name, column in zip(keys, zip(*rows, strict=True), strict=True)
+                        ]
+                    )
+            except TypeError as error:
+                raise ConnectError(f"{self._url}: cannot make table {plan.table!r}: {error}") from error
+        columns = {each.name: each for each in self._columns or ()}
+        self._values = [ColumnValues(columns[name]) for name in keys]
+        self._statement = self._insert_statement(keys)
+        self._connection.execute(f"EXPLAIN {self._statement}", [None] * len(keys))
+        self._reader = RowReader(keys, f"table {plan.table!r}")
+
+    def _misfit(self, keys: Sequence[str]) -> str:
+        """Say why records with these keys cannot be written; empty if they can."""
+        table = self._plan.table
+        if self._columns is None:
+            needed, known = list(self._plan.key), None
+        else:
+            needed = [each.name for each in self._columns if each.needed]
+            known = [each.name for each in self._columns]
+        columns = "" if known is None else f"; its columns are {', '.join(map(repr, known))}"
+        for name in keys if known is not None else ():
+            if name not in (known or ()):
+                return f"table {table!r} has no column {name!r}, which the records have{columns}"
+        for name in needed:
+            if name not in keys:
+                return f"table {table!r} needs column {name!r}, which the records lack{columns}"
+        return "" if keys else "the record has no fields"
+
+    def _insert_statement(self, keys: Sequence[str]) -> str:
+        plan = self._plan
+        names = ", ".join(map(quoted, keys))
+        # OR ABORT, because a table may have been declared to pass over or replace rows in conflict.
+        insert = f"INSERT OR ABORT INTO {quoted(plan.table)} ({names}) VALUES ({', '.join('?' * len(keys))})"
+        if plan.mode != "upsert":
+            return insert
+        changed = [name for name in keys if name not in plan.key] or plan.key[:1]
+        updates = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in changed)
+        return f"{insert} ON CONFLICT ({', '.join(map(quoted, plan.key))}) DO UPDATE SET {updates}"
+
+    def _insert(self, rows: list[Row]) -> list[tuple[int, Exception]]:
+        """Insert the rows; a row that is refused undoes itself only, and the statement goes on with the next.
+
+        ``executemany`` takes rows from an iterator one by one, so what is left in it tells which row was refused:
+        nothing is tried twice.
+        """
+        if self._has_triggers:
+            return self._insert_one_by_one(rows)
+        failures: list[tuple[int, Exception]] = []
+        remaining = iter(rows)
+        while length_hint(remaining):
+            try:
+                self._connection.executemany(self._statement, remaining)
+            except _ROW_ERRORS as error:
+                failures.append((len(rows) - length_hint(remaining) - 1, self._refused(error)))
+                if not self._go_on:
+                    break
+        return failures
+
+    def _insert_one_by_one(self, rows: list[Row]) -> list[tuple[int, Exception]]:
+        """Insert the rows, and see of each whether a trigger has passed over it: SQLite does not say so."""
+        failures: list[tuple[int, Exception]] = []
+        for at, row in enumerate(rows):
+            try:
+                if self._connection.execute(self._statement, row).rowcount != 1:
+                    raise sqlite3.IntegrityError("a trigger passed over the row with RAISE(IGNORE)")
+            except _ROW_ERRORS as error:
+                failures.append((at, self._refused(error)))
+                if not self._go_on:
+                    break
+        return failures
+
+    def _refused(self, error: Exception) -> ValidationError:
+        if not self._connection.in_transaction:
+            raise ConnectError(
+                f"{self._url}: {error}, and a trigger ended the transaction: nothing is stored"
+            ) from error
+        refused = ValidationError(f"table {self._plan.table!r} does not take the record: {error}")
+        refused.__cause__ = error
+        return refused
+
+    def commit(self) -> None:
+        """Commit and close.
+
+        Raises:
+            sqlite3.Error: If the database cannot; call ``abort`` then.
+        """
+        self._connection.execute("COMMIT")
+        self._close()
+
+    def abort(self) -> None:
+        """Roll back and close. Once it is committed or aborted, this does nothing."""
+        if self._closed:
+            return
+        try:
+            # After some errors, such as a full disk, SQLite has rolled back by itself.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        self._closed = True
+        self._connection.close()
+
+
+def _without(
+    positions: Sequence[int], failed: list[tuple[int, Exception]], failures: list[tuple[int, Exception]]
+) -> Sequence[int]:
+    """Move what failed among ``positions`` to ``failures``, under its position in the chunk, and return the others."""
+    if not failed:
+        return positions
+    failures += [(positions[at], error) for at, error in failed]
+    gone = {at for at, _ in failed}
+    return [position for at, position in enumerate(positions) if at not in gone]
