@@ -81,5 +81,5 @@ class Untouchable:
     def _refuse(self, *_: object) -> Any:
         raise AssertionError("nobody has a reason to call this")
 
-    __eq__ = __ne__ = __lt__ = __bool__ = __len__ = __iter__ = __str__ = __repr__ = __format__ = _refuse  # type: ignore
-    __hash__ = _refuse  # type: ignore[assignment]
+    __eq__ = __ne__ = __lt__ = __bool__ = __len__ = __iter__ = __str__ = __repr__ = __format__ = _refuse
+    __hash__ = _refuse

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from time import perf_counter
 from typing import Any
-from uuid import uuid4
 
 from mainstem.errors import NoCurrentContextError
+from mainstem.ids import new_id
 
 
 def _now() -> datetime:
@@ -95,7 +95,7 @@ class PipelineContext:
     )
 
     def __init__(self, pipeline_id: str | None = None, *, metadata: dict[str, Any] | None = None) -> None:
-        self.pipeline_id: str = uuid4().hex if pipeline_id is None else pipeline_id
+        self.pipeline_id: str = new_id() if pipeline_id is None else pipeline_id
         self.started_at: datetime = _now()
         self.metadata: dict[str, Any] = {} if metadata is None else metadata
         self.errors: list[StageError] = []
@@ -198,8 +198,10 @@ class context_of_run:  # noqa: N801 - used like a function
         self._context = context
 
     def __enter__(self) -> PipelineContext:
-        self._token = _current.set(self._context)
+        # Stages do this for every chunk, mostly within a run that has done it already.
+        self._token = None if _current.get(None) is self._context else _current.set(self._context)
         return self._context
 
     def __exit__(self, *_: object) -> None:
-        _current.reset(self._token)
+        if self._token is not None:
+            _current.reset(self._token)

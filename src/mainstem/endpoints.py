@@ -19,6 +19,7 @@ import anyio
 from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
+from mainstem.errors import add_note_once, describe_error
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
 
@@ -151,6 +152,7 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
 
     Attributes:
         guarantee: What the sink promises: a fact of the sink.
+        chunk_size: Records that ``process`` hands to a write at a time.
 
     Example:
         >>> class Collect(SinkStage[int]):
@@ -178,6 +180,7 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
     """
 
     guarantee: ClassVar[Guarantee] = Guarantee.AT_LEAST_ONCE
+    chunk_size: ClassVar[int] = CHUNK_SIZE
 
     @property
     @abstractmethod
@@ -199,15 +202,17 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
         transaction = await self.begin(context)
         first = context.chunk_start
         try:
-            for at in range(0, len(records), CHUNK_SIZE):
+            for at in range(0, len(records), self.chunk_size):
                 context.chunk_start = first + at
-                rejected += await transaction.write(records[at : at + CHUNK_SIZE])
+                rejected += await transaction.write(records[at : at + self.chunk_size])
                 await anyio.sleep(0)
             await transaction.commit()
-        except BaseException:
+        except BaseException as error:
             with anyio.CancelScope(shield=True):
-                await transaction.abort()
+                await _abort_after(error, transaction)
             raise
+        finally:
+            context.chunk_start = first
         loaded = len(records) - rejected
         return StageResult(
             data=LoadReport(
@@ -217,3 +222,11 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
             records_processed=loaded,
             records_failed=rejected,
         )
+
+
+async def _abort_after(error: BaseException, transaction: SinkTransaction[Any]) -> None:
+    """Abort the transaction; should that fail too, it must not hide why."""
+    try:
+        await transaction.abort()
+    except Exception as failure:
+        add_note_once(error, f"and to undo the load failed: {describe_error(failure)}")

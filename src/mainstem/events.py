@@ -16,11 +16,11 @@ from functools import partial
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, TypeAlias
-from uuid import uuid4
 
 import anyio
 
 from mainstem.errors import ObserverError, describe_error
+from mainstem.ids import new_id
 from mainstem.side_by_side import run_side_by_side
 
 logger = logging.getLogger("mainstem.events")
@@ -54,7 +54,7 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
     source: str = "mainstem"
     subject: str | None = None
-    id: str = field(default_factory=lambda: uuid4().hex)
+    id: str = field(default_factory=new_id)
     time: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     def to_cloudevent(self) -> dict[str, Any]:

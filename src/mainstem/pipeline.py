@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeAlias, overload
-from uuid import uuid4
 
 import anyio
 from typing_extensions import TypeVar
@@ -17,6 +15,7 @@ from mainstem.engine.memory import MemoryRun
 from mainstem.errors import BlockingCallError, StageTypeError, StopPipeline, describe_error
 from mainstem.events import Event, EventBus, EventType, default_event_bus
 from mainstem.hooks import CompletionHook, ErrorHook, Hooks, StageHook, call_hooks
+from mainstem.ids import new_id
 from mainstem.result import PipelineResult, StageResult
 from mainstem.stage import (
     GroupingStage,
@@ -193,7 +192,15 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
                 BlockingCallError: Inside a running event loop, where ``await pipeline.execute(...)`` is the way.
             """
             _refuse_inside_event_loop()
-            return anyio.run(partial(self.execute, data, context=context))
+            results: list[PipelineResult[Any]] = []
+
+            async def execute() -> None:
+                # Not returned: asyncio's run() makes the text of its task, the result with all its records included,
+                # when it puts its signal handler back (signal.signal() looks it up in an Enum).
+                results.append(await self.execute(data, context=context))
+
+            anyio.run(execute)
+            return results[0]
 
     def _set_up(self, name: str, event_bus: EventBus | None, hook_timeout: float, check: Check | None) -> None:
         from urllib.parse import quote  # late: it would be a tenth of the time that importing mainstem takes
@@ -373,7 +380,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
     async def process(self, data: In_contra, context: PipelineContext) -> PipelineResult[Current_co]:
         """Run as a stage of another pipeline: a run with events of its own, which shares metadata and errors."""
         name = context.current_stage or self.name
-        return await self._execute(data, context.child(name, pipeline_id=uuid4().hex))
+        return await self._execute(data, context.child(name, pipeline_id=new_id()))
 
     async def _execute(self, data: Any, context: PipelineContext) -> PipelineResult[Any]:
         started = perf_counter()

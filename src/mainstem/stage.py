@@ -258,10 +258,13 @@ class ChainedStage(PipelineStage[In_contra, Out_co]):
         if not stages:
             raise TypeError("ChainedStage() takes at least one stage")
         self._members: tuple[PipelineStage[Any, Any], ...] = ()
-        hint: Any = Any
+        self._output_hint: Any = Any
+        first: PipelineStage[Any, Any] = stages[0]
+        if isinstance(first, ChainedStage):  # its joins were checked when it was made
+            self._members, self._output_hint = first._members, first._output_hint
+            stages = stages[1:]
         for stage in stages:
-            self._members, hint = extend_checked(self._members, hint, stage)
-        self._output_hint = hint
+            self._members, self._output_hint = extend_checked(self._members, self._output_hint, stage)
         self.name = " >> ".join(stage.name for stage in self._members)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from inspect import isawaitable
 from time import perf_counter
@@ -34,6 +34,13 @@ def count_records(data: object) -> int:
     return 0 if data is None else 1
 
 
+def _count_handled(data: object, output: object) -> int:
+    """Count the input of a stage that gave no counts; by its output, where the input cannot be counted afterwards."""
+    if isinstance(data, Iterator):
+        return len(output) if isinstance(output, _COLLECTIONS) else 0  # pyright: ignore[reportUnknownArgumentType]
+    return count_records(output if data is None else data)
+
+
 def unique_names(stages: Sequence[Processor]) -> list[str]:
     """Name each stage for reports: a name that came before gets ``#2``, ``#3`` and so on."""
     taken: set[str] = set()
@@ -57,7 +64,7 @@ class StageRun:
         net: Checks the output's records, if that was asked for.
     """
 
-    __slots__ = ("context", "feeds", "last", "name", "net", "progress", "stage")
+    __slots__ = ("context", "error", "feeds", "name", "net", "parts", "progress", "stage", "succeeded")
 
     def __init__(self, stage: Processor, name: str, context: PipelineContext, net: RecordNet | None = None) -> None:
         self.net = net
@@ -66,7 +73,11 @@ class StageRun:
         self.context = context
         self.progress = context.progress[name] = StageProgress()
         self.feeds = 0
-        self.last: StageResult[Any] | None = None
+        self.succeeded = True
+        """Whether all that it was fed so far succeeded."""
+        self.error: Exception | None = None
+        self.parts: Mapping[str, StageResult[Any]] | None = None
+        """The results of the parts, where the stage is made of stages."""
 
     async def feed(self, data: Any) -> StageResult[Any]:
         """Run the stage on ``data``.
@@ -101,7 +112,7 @@ class StageRun:
         if not checked.success:
             checked = self._explain_failure(checked, data, errors_before)
         elif not checked.records_processed and not checked.records_failed:
-            handled = count_records(checked.data if data is None else data)
+            handled = _count_handled(data, checked.data)
             if handled:
                 checked = replace(checked, records_processed=handled)
         progress.records_in += checked.records_processed + checked.records_failed
@@ -110,24 +121,35 @@ class StageRun:
         progress.records_failed += checked.records_failed
         progress.duration_ms += elapsed
         self.feeds += 1
-        self.last = checked
+        # What is kept is not the data: the stages after this one may let go of it.
+        self.succeeded, self.error = checked.success, checked.error
+        if isinstance(checked, CompositeResult):
+            self.parts = checked.stage_results
         return checked
 
-    def account(self, records_passed: int, records_failed: int, duration_ms: float) -> None:
-        """Count what a source has read, which is not fed."""
+    def account(
+        self, records_passed: int, records_failed: int, duration_ms: float, *, records_filtered: int = 0
+    ) -> None:
+        """Count records that the stage was not fed but took in another way: a source, or in one loop with others."""
         progress = self.progress
-        progress.records_in += records_passed + records_failed
+        progress.records_in += records_passed + records_failed + records_filtered
         progress.records_passed += records_passed
+        progress.records_filtered += records_filtered
         progress.records_failed += records_failed
         progress.duration_ms += duration_ms
 
     def interrupt(self, error: Exception) -> StageResult[Any]:
         """Make the stage fail for a reason that is not one of its records': its input raised, say."""
-        add_note_once(error, f"in stage {self.name!r}{_made_at(self.stage)}")
         self.context.current_stage = self.name
-        self.context.record_error(error, stage=self.name)
-        self.last = StageResult.failure(error)
-        return self.last
+        if not any(entry.error is error for entry in self.context.errors):  # a source records it with its record
+            self.context.record_error(error, stage=self.name)
+        return self.fail(error)
+
+    def fail(self, error: Exception) -> StageResult[Any]:
+        """Make the stage fail with an error that is recorded already."""
+        add_note_once(error, f"in stage {self.name!r}{_made_at(self.stage)}")
+        self.succeeded, self.error = False, error
+        return StageResult.failure(error)
 
     def _explain_failure(self, result: StageResult[Any], data: object, errors_before: int) -> StageResult[Any]:
         """Complete a failed result: its error says where it was and is in ``context.errors``, its counts add up."""
@@ -150,17 +172,18 @@ class StageRun:
 
     def total(self) -> StageResult[Any]:
         """Return the outcome over all that it was fed, without the data, which the next stage has."""
-        progress, last = self.progress, self.last
-        if isinstance(last, CompositeResult) and self.feeds == 1:
-            return replace(last, data=None, duration_ms=progress.duration_ms)
-        return StageResult(
-            success=last is None or last.success,
-            error=None if last is None else last.error,
-            duration_ms=progress.duration_ms,
-            records_processed=progress.records_passed + progress.records_filtered,
-            records_failed=progress.records_failed,
-            records_filtered=progress.records_filtered,
-        )
+        progress = self.progress
+        counts: dict[str, Any] = {
+            "success": self.succeeded,
+            "error": self.error,
+            "duration_ms": progress.duration_ms,
+            "records_processed": progress.records_passed + progress.records_filtered,
+            "records_failed": progress.records_failed,
+            "records_filtered": progress.records_filtered,
+        }
+        if self.parts is not None and self.feeds == 1:
+            return CompositeResult(**counts, stage_results=self.parts)
+        return StageResult(**counts)
 
 
 def _made_at(stage: object) -> str:
@@ -179,7 +202,7 @@ def summarize(runs: Iterable[StageRun]) -> Mapping[str, Any]:
     filtered = sum(run.progress.records_filtered for run in runs)
     passed = runs[-1].progress.records_passed if runs else 0
     entered = passed + filtered + failed
-    if runs and (runs[-1].last is None or runs[-1].last.success):
+    if runs and runs[-1].succeeded:
         entered = max(entered, runs[0].progress.records_in)
     return {
         "records_processed": entered - failed,

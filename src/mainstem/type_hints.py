@@ -8,7 +8,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache, partial
-from typing import Any, ForwardRef, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, ForwardRef, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from typing_extensions import get_original_bases
 
@@ -27,11 +28,17 @@ def function_hints(function: Callable[..., Any]) -> tuple[Any, Any]:
     except Exception:
         # Annotations may name anything, and evaluating them runs the user's code: what cannot be read is unknown.
         return Any, Any
-    origin = get_origin(returned)
-    if isinstance(origin, type) and issubclass(origin, Awaitable):
+    if _is_awaitable(returned):
         arguments = get_args(returned)
         returned = arguments[-1] if arguments else Any
+    elif any(map(_is_awaitable, get_args(returned))) and get_origin(returned) in (Union, UnionType):
+        returned = Any
     return _first_argument(function, function), _known(returned)
+
+
+def _is_awaitable(hint: Any) -> bool:
+    kind = get_origin(hint) or hint
+    return isinstance(kind, type) and issubclass(kind, Awaitable)
 
 
 def _first_argument(function: Callable[..., Any], annotated: Callable[..., Any]) -> Any:

@@ -12,6 +12,7 @@ import anyio
 
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE, SourceStage
+from mainstem.engine.fused_loop import FusedLoop, fuse_neighbours
 from mainstem.engine.plan import plan_segments
 from mainstem.errors import StageContractError, add_note_once
 from mainstem.hooks import Hooks, call_hooks
@@ -90,7 +91,7 @@ async def run_in_chunks(runs: Sequence[StageRun], data: Any) -> StageResult[Any]
     collector = _Collector(runs)
     chunks = _Chunks(data)
     for chunk in chunks:
-        failed = await collector.feed(chunk)
+        failed = await collector.feed(chunk, last=chunks.exhausted)
         if failed is not None:
             if chunks.exhausted:
                 complete_before_failure(runs)
@@ -119,7 +120,7 @@ async def _run_from_source(source: StageRun, runs: Sequence[StageRun], data: Any
                     source.account(0, 0, spent)
                     break
                 source.account(len(chunk.records), chunk.records_failed, spent)
-                failed = await collector.feed(chunk.records)
+                failed = await collector.feed(chunk.records, last=False)
                 if failed is not None:
                     return failed
     except Exception as error:
@@ -130,7 +131,7 @@ async def _run_from_source(source: StageRun, runs: Sequence[StageRun], data: Any
 def complete_before_failure(runs: Sequence[StageRun]) -> None:
     """Mark the stages that had all their input before a later one failed on the last chunk."""
     for run in runs:
-        if run.last is None or not run.last.success:
+        if not run.succeeded:
             return
         run.complete()
 
@@ -140,11 +141,12 @@ class _Collector:
 
     def __init__(self, runs: Sequence[StageRun]) -> None:
         self._runs = runs
+        self._parts = fuse_neighbours(runs)
         self._output: list[Any] = []
         self._fed = False
         self._yielded = perf_counter()
 
-    async def feed(self, chunk: Sequence[Any]) -> StageResult[Any] | None:
+    async def feed(self, chunk: Sequence[Any], *, last: bool) -> StageResult[Any] | None:
         """Feed one chunk.
 
         Returns:
@@ -152,8 +154,8 @@ class _Collector:
         """
         self._fed = True
         data: Any = chunk
-        for run in self._runs:
-            result = await run.feed(data)
+        for part in self._parts:
+            result = await (part.feed(data, last=last) if isinstance(part, FusedLoop) else part.feed(data))
             if not result.success:
                 return result
             data = result.data
@@ -171,7 +173,7 @@ class _Collector:
     async def finish(self) -> StageResult[Any]:
         """Return the whole output; stages that were fed nothing get an empty chunk, as in an empty run."""
         if not self._fed:
-            failed = await self.feed([])
+            failed = await self.feed([], last=True)
             if failed is not None:
                 complete_before_failure(self._runs)
                 return failed

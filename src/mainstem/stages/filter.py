@@ -9,7 +9,7 @@ from typing import Any
 from typing_extensions import TypeVar
 
 from mainstem.stage import RecordsStage
-from mainstem.stages.record_function import Calls, RecordFunctionStage, fail_answers
+from mainstem.stages.record_function import Calls, LoopStep, RecordFunctionStage, fail_answers
 from mainstem.type_hints import function_hints, iterable_of, list_of
 
 T = TypeVar("T", default=Any)
@@ -58,6 +58,9 @@ class FilterStage(RecordFunctionStage[T, T], RecordsStage[T, T]):
     def _hints(self) -> tuple[Any, Any]:
         taken, _ = function_hints(self._function.call)
         return iterable_of(taken), list_of(taken)
+
+    def loop_step(self) -> LoopStep | None:
+        return self._loop_step("filter", FilterStage)
 
     def _take_answers(self, calls: Calls) -> tuple[list[Any], int]:
         kept: list[Any] = []

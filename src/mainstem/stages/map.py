@@ -7,7 +7,7 @@ from typing import Any, overload
 
 from typing_extensions import TypeVar
 
-from mainstem.stages.record_function import Calls, RecordFunctionStage
+from mainstem.stages.record_function import Calls, LoopStep, RecordFunctionStage
 from mainstem.type_hints import function_hints, iterable_of, list_of
 
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -69,6 +69,9 @@ class MapStage(RecordFunctionStage[T_contra, U_co]):
     def _hints(self) -> tuple[Any, Any]:
         taken, given = function_hints(self._function.call)
         return iterable_of(taken), list_of(given)
+
+    def loop_step(self) -> LoopStep | None:
+        return self._loop_step("map", MapStage)
 
     def _take_answers(self, calls: Calls) -> tuple[list[Any], int]:
         return calls.answers, 0

@@ -92,7 +92,8 @@ class RecordFunction:
         if self.never_async or not records:
             calls = self._call_sync(records, go_on)
             if calls.answers and inspect.isawaitable(calls.answers[0]):
-                return await _settle(calls, go_on, concurrency)  # the annotation was wrong
+                self.never_async = False  # the annotation is wrong
+                return await _settle(calls, go_on, concurrency)
             return calls
         # The first answer tells whether a plain function hands out awaitables.
         first = self._call_sync(records[:1], go_on)
@@ -120,7 +121,7 @@ class RecordFunction:
                 if len(answers) + len(failures) >= len(records):
                     break
                 # Out of map(), a StopIteration reads as the end of the records; as in a generator it is an error.
-                failure = RuntimeError("the function raised StopIteration")
+                failure = RuntimeError(STOP_ITERATION_RAISED)
             failures.append((len(answers) + len(failures), failure))
             if not go_on:
                 break
@@ -141,6 +142,8 @@ class RecordFunction:
             return await _await_each(records, lambda position: call(records[position]), go_on, concurrency)
         return await _await_each(records, answer, go_on, concurrency)
 
+
+STOP_ITERATION_RAISED = "the function raised StopIteration"
 
 _PENDING = object()
 
@@ -240,6 +243,26 @@ def _is_plain(hint: Any) -> bool:
     return kind is None or (isinstance(kind, type) and not hasattr(kind, "__await__"))
 
 
+@dataclass(frozen=True, slots=True)
+class LoopStep:
+    """What a stage does with one record.
+
+    Attributes:
+        kind: ``map``: the answer goes on; ``filter``: the record does if the answer is true; ``check``: it does if the
+            answer is ``True``, and ``require`` raises for any other.
+        function: The user's function.
+        require: See ``check``.
+        go_on: Whether to go on past a failed record.
+        record_failure: Takes context, record, position and error, and records that the record failed.
+    """
+
+    kind: str
+    function: RecordFunction
+    require: Callable[[Any], None] | None
+    go_on: bool
+    record_failure: Callable[[PipelineContext, Any, int, Exception], Exception]
+
+
 class RecordFunctionStage(
     PipelineStage[Iterable[In_contra], list[Out_co]],  # pyright: ignore[reportInvalidTypeArguments]  # a new list
     Generic[In_contra, Out_co],
@@ -290,6 +313,27 @@ class RecordFunctionStage(
         ``calls.answers``.
         """
 
+    def loop_step(self) -> LoopStep | None:
+        """Return what the stage does with one record, so that it can be done in a loop with that of its neighbours.
+
+        ``None`` if it cannot, or if a subclass does more than its base.
+        """
+        return None
+
+    def _loop_step(self, kind: str, base: type[Any], require: Callable[[Any], None] | None = None) -> LoopStep | None:
+        if type(self) is not base or not self._function.never_async:
+            return None
+        return LoopStep(kind, self._function, require, self._continue_on_error, self._record_failure)
+
+    def _record_failure(self, context: PipelineContext, record: Any, position: int, error: Exception) -> Exception:
+        """Record that a record failed, at a position of the data that was handed over; return its error."""
+        if isinstance(error, StopIteration):
+            error = RuntimeError(STOP_ITERATION_RAISED)
+        context.record_error(error, stage=context.current_stage or self.name, record=record, index=position)
+        if not self._continue_on_error:
+            add_note_once(error, f"at record {context.chunk_start + position}, in {self._function.describe()}")
+        return error
+
     async def process(self, data: Iterable[In_contra], context: PipelineContext) -> StageResult[list[Out_co]]:
         started = perf_counter()
         records, input_error = take_all(data)
@@ -297,15 +341,8 @@ class RecordFunctionStage(
         with context_of_run(context):
             calls = await self._function.call_each(records, go_on=go_on, concurrency=self._concurrency)
             output, filtered = self._take_answers(calls)
-        error = input_error
-        if calls.failures:
-            name = context.current_stage or self.name
-            for position, failure in calls.failures:
-                context.record_error(failure, stage=name, record=records[position], index=position)
-            if not go_on:
-                position, error = calls.failures[0]
-                where = f"at record {context.chunk_start + position}, in {self._function.describe()}"
-                add_note_once(error, where)
+        recorded = [self._record_failure(context, records[at], at, failure) for at, failure in calls.failures]
+        error = recorded[0] if recorded and not go_on else input_error
         return StageResult(
             data=output if error is None else None,
             success=error is None,

@@ -12,7 +12,7 @@ from typing_extensions import TypeVar
 from mainstem.errors import ValidationError
 from mainstem.records import is_record_type, record_parser
 from mainstem.stage import RecordsStage
-from mainstem.stages.record_function import Calls, RecordFunctionStage, fail_answers
+from mainstem.stages.record_function import Calls, LoopStep, RecordFunctionStage, fail_answers
 from mainstem.type_hints import function_hints, iterable_of, list_of
 
 T = TypeVar("T")
@@ -121,6 +121,9 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
     def _hints(self) -> tuple[Any, Any]:
         return Any, list_of(Any if self._model is None else self._model)
 
+    def loop_step(self) -> LoopStep | None:
+        return self._loop_step("map", ValidateRecordsStage)
+
     def _take_answers(self, calls: Calls) -> tuple[list[Any], int]:
         return calls.answers, 0
 
@@ -133,6 +136,9 @@ class CheckRecordsStage(ValidateRecordsStage[T, T], RecordsStage[T, T]):
     def _hints(self) -> tuple[Any, Any]:
         taken, _ = function_hints(self._function.call)
         return iterable_of(taken), list_of(taken)
+
+    def loop_step(self) -> LoopStep | None:
+        return self._loop_step("check", CheckRecordsStage, self._require_yes)
 
     def _take_answers(self, calls: Calls) -> tuple[list[Any], int]:
         if not all(map(is_, calls.answers, repeat(True))):

@@ -1,0 +1,196 @@
+"""Neighbouring sync stages as one loop, such as one would write by hand.
+
+Stage by stage, even a chunk of records is written to a list and read back between two stages, which takes longer than
+many a function. So the calls of neighbouring stages are put into the body of one ``for`` loop. Its source text is put
+together from the few lines below, one piece for each stage, and holds nothing of the user's: functions come in as
+arguments. A ``try`` that nothing is raised in costs nothing in Python 3.11 and later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from itertools import groupby
+from operator import length_hint
+from time import perf_counter
+from typing import Any, Protocol
+
+from mainstem.context import context_of_run
+from mainstem.result import StageResult
+from mainstem.stage_run import StageRun
+from mainstem.stages.record_function import LoopStep, RecordFunctionStage
+
+TIMED_CHUNKS = 16
+"""One chunk in so many is run stage by stage, to learn how the time of the loop is shared among the stages."""
+
+_HEAD = """
+def loop(records, output, fail, functions, requires):
+    append = output.append
+    {functions} = functions
+    {requires} = requires
+    {dropped} = 0
+    for r0 in records:
+"""
+_BODY = {
+    "map": """
+        try:
+            r{next} = f{at}(r{at})
+        except Exception as error:
+            if fail({at}, r{at}, error, ({dropped})):
+                break
+            continue
+""",
+    "filter": """
+        try:
+            if not f{at}(r{at}):
+                d{at} += 1
+                continue
+        except Exception as error:
+            if fail({at}, r{at}, error, ({dropped})):
+                break
+            continue
+        r{next} = r{at}
+""",
+    "check": """
+        try:
+            answer = f{at}(r{at})
+            if answer is not True:
+                q{at}(answer)
+        except Exception as error:
+            if fail({at}, r{at}, error, ({dropped})):
+                break
+            continue
+        r{next} = r{at}
+""",
+}
+_FOOT = """
+        append(r{count})
+    return ({dropped})
+"""
+
+
+class _Loop(Protocol):
+    def __call__(
+        self,
+        records: Iterator[Any],
+        output: list[Any],
+        fail: Callable[[int, Any, Exception, tuple[int, ...]], bool],
+        functions: Sequence[Callable[[Any], Any]],
+        requires: Sequence[Callable[[Any], None] | None],
+        /,
+    ) -> tuple[int, ...]: ...
+
+
+@lru_cache(maxsize=256)
+def compile_loop(kinds: tuple[str, ...]) -> _Loop:
+    """Return the loop through steps of the kinds named: ``map``, ``filter`` or ``check``, at least one."""
+    numbers = range(len(kinds))
+    names = {
+        "functions": "".join(f"f{at}, " for at in numbers),
+        "requires": "".join(f"q{at}, " for at in numbers),
+        "dropped": "".join(f"d{at}, " for at in numbers),
+        "count": len(kinds),
+    }
+    zeros = " = ".join(f"d{at}" for at in numbers)
+    text = _HEAD.format(**{**names, "dropped": zeros})
+    for at, kind in enumerate(kinds):
+        text += _BODY[kind].format(at=at, next=at + 1, dropped=names["dropped"])
+    text += _FOOT.format(**names)
+    made: dict[str, Any] = {}
+    exec(compile(text, "<a loop of mainstem>", "exec"), made)
+    loop: _Loop = made["loop"]
+    return loop
+
+
+class FusedLoop:
+    """Stages of a run that are fed through one loop.
+
+    Args:
+        runs: The stages in the run.
+        steps: What each of them does with a record.
+    """
+
+    def __init__(self, runs: Sequence[StageRun], steps: Sequence[LoopStep]) -> None:
+        self._runs = runs
+        self._steps = steps
+        self._loop = compile_loop(tuple(step.kind for step in steps))
+        self._functions = tuple(step.function.call for step in steps)
+        self._requires = tuple(step.require for step in steps)
+        self._chunks = 0
+        self._timed_ms = [0.0 for _ in runs]
+
+    async def feed(self, records: Sequence[Any], *, last: bool) -> StageResult[Any]:
+        """Feed a chunk of records through all the stages.
+
+        The last chunk goes stage by stage, so that a stage is known to have had all its input when a later one fails.
+        """
+        timed = self._chunks % TIMED_CHUNKS == 0
+        self._chunks += 1
+        if last or timed or not all(step.function.never_async for step in self._steps):
+            return await self._feed_by_stage(records, timed)
+        return self._feed_by_loop(records)
+
+    async def _feed_by_stage(self, records: Sequence[Any], timed: bool) -> StageResult[Any]:
+        result: StageResult[Any] = StageResult(data=records)
+        for at, run in enumerate(self._runs):
+            before = run.progress.duration_ms
+            result = await run.feed(result.data)
+            if timed:
+                self._timed_ms[at] += run.progress.duration_ms - before
+            if not result.success:
+                break
+        return result
+
+    def _feed_by_loop(self, records: Sequence[Any]) -> StageResult[Any]:
+        started = perf_counter()
+        context = self._runs[0].context
+        context.current_stage = self._runs[0].name
+        remaining = iter(records)
+        output: list[Any] = []
+        failed = [0 for _ in self._runs]
+        stopped_by: list[tuple[StageRun, Exception]] = []
+
+        def fail(at: int, record: Any, error: Exception, dropped: tuple[int, ...]) -> bool:
+            taken = len(records) - length_hint(remaining)
+            position = taken - sum(dropped[:at]) - sum(failed[:at]) - 1
+            failed[at] += 1
+            run, step = self._runs[at], self._steps[at]
+            context.current_stage, context.chunk_start = run.name, run.progress.records_in
+            error = step.record_failure(context, record, position, error)
+            if not step.go_on:
+                stopped_by.append((run, error))
+            return not step.go_on
+
+        with context_of_run(context):
+            dropped = self._loop(remaining, output, fail, self._functions, self._requires)
+        entered = len(records) - length_hint(remaining)
+        spent = (perf_counter() - started) * 1000
+        for at, run in enumerate(self._runs):
+            passed = entered - dropped[at] - failed[at]
+            # Its part of the time is the part it had of the chunks that were timed stage by stage.
+            share = self._timed_ms[at] / (sum(self._timed_ms) or 1.0)
+            run.account(passed, failed[at], spent * share, records_filtered=dropped[at])
+            entered = passed
+        if stopped_by:
+            run, error = stopped_by[0]
+            return run.fail(error)
+        return StageResult(data=output)
+
+
+def fuse_neighbours(runs: Sequence[StageRun]) -> list[StageRun | FusedLoop]:
+    """Put each stretch of two or more stages that can be part of a loop into one."""
+    parts: list[StageRun | FusedLoop] = []
+    for steps, group in groupby(((_loop_step(run), run) for run in runs), key=lambda pair: pair[0] is not None):
+        members = list(group)
+        if steps and len(members) > 1:
+            parts.append(FusedLoop([run for _, run in members], [step for step, _ in members if step is not None]))
+        else:
+            parts.extend(run for _, run in members)
+    return parts
+
+
+def _loop_step(run: StageRun) -> LoopStep | None:
+    stage: Any = run.stage
+    if run.net is not None or not isinstance(stage, RecordFunctionStage):
+        return None  # its output is looked at, or it is no stage of one function
+    return stage.loop_step()
