@@ -214,6 +214,8 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
         self._share = share_to_check(check)
         self._stages: tuple[PipelineStage[Any, Any], ...] = ()
         self._output_hints: tuple[Any, ...] = ()
+        self._output_fits = False
+        """Whether the last output has been found to be what the pipeline is annotated with."""
 
     @property
     def stages(self) -> tuple[PipelineStage[Any, Any], ...]:
@@ -267,7 +269,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
                     check_join(f"the input of pipeline {self.name}", self.made_at, hint, receiver)
             stages, hint = extend_checked(stages, hint, member)
             hints = (*hints, hint)
-        self._stages, self._output_hints = stages, hints
+        self._stages, self._output_hints, self._output_fits = stages, hints, False
         return self
 
     @overload
@@ -461,8 +463,10 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
             context.record_error(error, stage=self.name)
 
     def _check_output(self) -> None:
+        if self._output_fits or not self._stages:
+            return
         expected = self._annotation()[1]
-        if self._stages and not fits(self._output_hints[-1], expected):
+        if not fits(self._output_hints[-1], expected):
             last = self._stages[-1]
             raise StageTypeError(
                 f"pipeline {self.name!r} is to give {show(expected)}, but its last stage, {last.name!r}, gives "
@@ -470,6 +474,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
                 f"  pipeline {self.name!r} was made at {self.made_at}\n"
                 f"  {last.name!r} was made at {last.made_at}"
             )
+        self._output_fits = True
 
 
 def _refuse_inside_event_loop() -> None:

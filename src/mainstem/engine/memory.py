@@ -141,7 +141,7 @@ class _Collector:
 
     def __init__(self, runs: Sequence[StageRun]) -> None:
         self._runs = runs
-        self._parts = fuse_neighbours(runs)
+        self._parts: Sequence[StageRun | FusedLoop] = runs
         self._output: list[Any] = []
         self._fed = False
         self._yielded = perf_counter()
@@ -152,6 +152,8 @@ class _Collector:
         Returns:
             ``None``, or the result of the stage that failed.
         """
+        if not self._fed and not last:
+            self._parts = fuse_neighbours(self._runs)
         self._fed = True
         data: Any = chunk
         for part in self._parts:
