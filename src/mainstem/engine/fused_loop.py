@@ -20,7 +20,7 @@ from mainstem.result import StageResult
 from mainstem.stage_run import StageRun
 from mainstem.stages.record_function import LoopStep, RecordFunctionStage
 
-TIMED_CHUNKS = 16
+TIMED_CHUNKS = 64
 """One chunk in so many is run stage by stage, to learn how the time of the loop is shared among the stages."""
 
 _HEAD = """
