@@ -93,6 +93,7 @@ class PipelineResult(CompositeResult[Data_co]):
 
     Its counts are the whole run's: ``records_failed`` and ``records_filtered`` are the sums over the stages, and
     ``records_in`` is what entered the first stage (or, where a stage made more records out of few, the larger number).
+    Of a failed run they count the records whose fate is known: filtered, failed, or handled by the stage that failed.
 
     Attributes:
         context: The run's context, with every error in ``context.errors``.

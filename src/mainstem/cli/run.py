@@ -1,0 +1,140 @@
+"""``mainstem run``: find the pipeline, run it, report."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import isawaitable
+from types import FrameType
+from typing import Any, TextIO
+
+import anyio
+
+from mainstem.cli.escape import plain_console
+from mainstem.cli.exit_code import ExitCode
+from mainstem.cli.json_report import to_json
+from mainstem.cli.outcome import Outcome
+from mainstem.cli.progress import Progress
+from mainstem.cli.report import print_error, print_rejects, print_report
+from mainstem.cli.settings import call_with_settings
+from mainstem.cli.target import Target, is_pipeline, own_code
+from mainstem.cli.usage import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What ``mainstem run`` was told."""
+
+    target: str
+    assignments: Sequence[str] = ()
+    quiet: bool = False
+    json: bool = False
+    traceback: bool = False
+
+
+def run_target(options: RunOptions) -> int:
+    """Run what ``TARGET`` names and report how it went.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: If the command was called wrongly; nothing was run then.
+        SystemExit: What the user's code raised, after the report.
+    """
+    # What hooks raise is in the report; without this, Python would print it as well where nobody configured logging.
+    logging.getLogger("mainstem").addHandler(logging.NullHandler())
+    document = _take_stdout() if options.json else None
+    outcome = Outcome()
+    leaving: SystemExit | None = None
+    code = ExitCode.CANCELLED
+    try:
+        _run(options, outcome)
+        code = ExitCode.FAILED if outcome.status == "failed" else ExitCode.COMPLETED
+    except UsageError:
+        raise
+    except (KeyboardInterrupt, SystemExit) as stop:
+        outcome.status = "cancelled"
+        leaving = stop if isinstance(stop, SystemExit) else None
+    except BaseException as error:
+        outcome.error = error
+        code = ExitCode.FAILED
+    _report(options, outcome, document)
+    if leaving is not None:
+        raise leaving
+    return code
+
+
+def _run(options: RunOptions, outcome: Outcome) -> None:
+    target = Target.parse(options.target)
+    with target.importable():
+        module = target.load()
+        outcome.own_code = own_code(module)
+        found = target.find(module)
+        is_function = not is_pipeline(found)
+        if options.assignments and not is_function:
+            raise UsageError(f"{target} is a Pipeline, which has no settings: --set is for a function that returns one")
+        made = call_with_settings(found, options.assignments, f"{target}()") if is_function else found
+        anyio.run(_execute, target, made, outcome, options.quiet)
+
+
+async def _execute(target: Target, made: Any, outcome: Outcome, quiet: bool) -> None:
+    # An async function is awaited here, so that what it opens belongs to the event loop that the run uses.
+    pipeline = outcome.pipeline = target.require_pipeline(await made if isawaitable(made) else made)
+    progress = Progress(pipeline.name, outcome.stage_names, outcome.context)
+    with progress.show(quiet=quiet), _tell_of_interrupt(progress):
+        result = await pipeline.execute(None, context=outcome.context)
+    outcome.result, outcome.error = result, result.error
+    outcome.status = "completed" if result.success else "failed"
+
+
+@contextmanager
+def _tell_of_interrupt(progress: Progress) -> Generator[None]:
+    """Let the progress say that Ctrl-C was noticed: a function that blocks may keep the run from ending at once."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):
+        yield
+        return
+    cancel = handler
+
+    def notice(number: int, frame: FrameType | None) -> None:
+        progress.stopping = True
+        cancel(number, frame)
+
+    signal.signal(signal.SIGINT, notice)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _take_stdout() -> TextIO:
+    """Return a stream to stdout, and let all else that is written there, by child processes too, go to stderr.
+
+    It stays so until the process ends: code of the user's that runs at exit may print as well.
+    """
+    sys.stdout.flush()
+    document = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)
+    return document
+
+
+def _report(options: RunOptions, outcome: Outcome, document: TextIO | None) -> None:
+    errors = plain_console(stderr=True)
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")  # a value that the terminal's encoding lacks is still shown
+    if document is not None:
+        with document:
+            document.write(to_json(outcome) + "\n")
+    elif options.quiet:
+        print_rejects(errors, outcome)
+    else:
+        print_report(plain_console(), outcome)
+        sys.stdout.flush()
+    print_error(errors, outcome, everything=options.traceback)

@@ -1,0 +1,45 @@
+"""What needs an optional dependency says so when it is absent, and names the line that installs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from mainstem import FilterStage, MapStage, MissingExtraError, Pipeline, ValidateRecordsStage
+from mainstem import typecheck as typecheck_module
+
+
+@dataclass
+class User:
+    name: str
+
+
+@pytest.fixture(autouse=True)
+def without_extras(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make the extras look as if they were not installed."""
+    for package in ("beartype", "beartype.door", "msgspec", "pydantic"):
+        monkeypatch.setitem(sys.modules, package, None)
+    typecheck_module._beartype_door.cache_clear()
+    yield
+    typecheck_module._beartype_door.cache_clear()
+
+
+def increment(number: int) -> int:
+    return number + 1
+
+
+def test_joins_pass_unchecked() -> None:
+    assert (MapStage(increment) >> FilterStage(str.isdigit)).members
+
+
+def test_checking_records_is_refused() -> None:
+    with pytest.raises(MissingExtraError, match=r"pip install 'mainstem\[types\]'"):
+        Pipeline[int, int]("checked", check="all")
+
+
+def test_parsing_into_a_model_is_refused() -> None:
+    with pytest.raises(MissingExtraError, match=r"Parsing records into User .* pip install 'mainstem\[models\]'"):
+        ValidateRecordsStage(User)
