@@ -16,7 +16,7 @@ from mainstem import (
     StageResult,
 )
 from mainstem.stage_run import StageRun, count_records, unique_names
-from runs import Abort, check_accounts, errors_of, execute, pipeline_of, run
+from runs import Abort, check_accounts, errors_of, execute, pipeline_of, watch
 
 pytestmark = pytest.mark.anyio
 
@@ -200,11 +200,19 @@ def test_equal_names_are_told_apart_by_number() -> None:
     assert names() == []
 
 
-def test_a_run_that_failed_reports_the_stages_that_ran_and_no_others() -> None:
-    result = run(MapStage(int), MapStage(lambda number: 1 / number), MapStage(str), data=["1", "0"])
-    assert list(result.stage_results) == ["MapStage", "MapStage#2", "MapStage#3"] or list(result.stage_results) == [
-        "MapStage",
-        "MapStage#2",
-    ]
+@pytest.mark.parametrize("position", [0, 3])
+@pytest.mark.parametrize("watched", [False, True], ids=["fused", "watched"])
+def test_a_run_that_failed_reports_the_stages_that_ran_and_counts_up_to_the_failure(
+    position: int, watched: bool
+) -> None:
+    data = ["1"] * 10
+    data[position] = "0"
+    pipeline = pipeline_of(MapStage(int), MapStage(lambda number: 1 / number), MapStage(str))
+    result = check_accounts((watch(pipeline) if watched else pipeline).run(data), position + 1)
+    assert list(result.stage_results) == ["MapStage", "MapStage#2"]
     assert result.stage_results["MapStage#2"].error is result.error
+    assert (result.records_processed, result.records_failed) == (position, 1)
+
+
+def test_a_run_without_stages_has_no_stage_results() -> None:
     assert pipeline_of().run([1]).stage_results == {}

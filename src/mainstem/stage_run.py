@@ -132,6 +132,7 @@ class StageRun:
     ) -> None:
         """Count records that the stage was not fed but took in another way: a source, or in one loop with others."""
         progress = self.progress
+        self.feeds += 1
         progress.records_in += records_passed + records_failed + records_filtered
         progress.records_passed += records_passed
         progress.records_filtered += records_filtered
@@ -200,13 +201,17 @@ def summarize(runs: Iterable[StageRun]) -> Mapping[str, Any]:
     runs = list(runs)
     failed = sum(run.progress.records_failed for run in runs)
     filtered = sum(run.progress.records_filtered for run in runs)
-    passed = runs[-1].progress.records_passed if runs else 0
-    entered = passed + filtered + failed
-    if runs and runs[-1].succeeded:
-        entered = max(entered, runs[0].progress.records_in)
+    # After a failure nothing went further than the stage that failed, though those after it may have had chunks before.
+    last = next((at for at, run in enumerate(runs) if not run.succeeded), len(runs) - 1)
+    way = [run.progress for run in runs[: last + 1]]
+    entered = sum(each.records_filtered + each.records_failed for each in way)
+    if way:
+        entered += way[-1].records_passed
+        if runs[last].succeeded:
+            entered = max(entered, way[0].records_in)
     return {
         "records_processed": entered - failed,
         "records_failed": failed,
         "records_filtered": filtered,
-        "stage_results": {run.name: run.total() for run in runs},
+        "stage_results": {run.name: run.total() for run in runs if run.feeds or not run.succeeded},
     }

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_pipelines import StageMaker, numbers, pipelines
+from random_pipelines import StageMaker, numbers, pipelines, sync_makers
 
 from mainstem import EventBus, EventType, FilterStage, MapStage, ValidateRecordsStage
 from runs import check_accounts, errors_of, pipeline_of, watch
@@ -102,6 +102,39 @@ def test_fused_and_watched_runs_agree(makers: list[StageMaker], data: list[int])
     fused = pipeline_of(*(make() for make in makers)).run(data)
     watched = watch(pipeline_of(*(make() for make in makers))).run(data)
     assert outcome(check_accounts(fused, len(data))) == outcome(check_accounts(watched, len(data)))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    before=st.lists(sync_makers(), max_size=3),
+    last=sync_makers(go_on=False),
+    after=st.lists(sync_makers(), max_size=2),
+    data=numbers(),
+)
+def test_fused_and_watched_runs_fail_at_the_same_record(
+    before: list[StageMaker], last: StageMaker, after: list[StageMaker], data: list[int]
+) -> None:
+    def build() -> Any:
+        return pipeline_of(*(make() for make in [*before, last, *after]))
+
+    fused = check_accounts(build().run(data))
+    watched = check_accounts(watch(build()).run(data))
+    assert (fused.success, fused.data, repr(fused.error)) == (watched.success, watched.data, repr(watched.error))
+    if fused.error is not None:
+        failing = list(watched.stage_results)[-1]
+        # Chunks that a fused run did not come to would have had records dropped or failed on the way.
+        assert fused.records_in <= watched.records_in
+        assert fused.context.current_stage == watched.context.current_stage == failing
+        assert errors_at(fused, failing) == errors_at(watched, failing)
+        assert counts_of(fused.stage_results[failing]) == counts_of(watched.stage_results[failing])
+
+
+def errors_at(result: Any, stage: str) -> list[Any]:
+    return [entry for entry in errors_of(result.context) if entry[0] == stage]
+
+
+def counts_of(part: Any) -> tuple[int, int, int]:
+    return part.records_processed, part.records_failed, part.records_filtered
 
 
 @settings(max_examples=40, deadline=None)

@@ -226,7 +226,10 @@ def _is_async(function: Any) -> bool:
 
 
 def _returns_plain_values(function: Any) -> bool:
-    if hasattr(function, "__wrapped__"):
+    called = function
+    while isinstance(called, partial):
+        called = called.func
+    if hasattr(called, "__wrapped__") or hasattr(getattr(called, "__call__", None), "__wrapped__"):  # noqa: B004
         return False  # functools.wraps() copies the annotations of an async function onto a plain one
     _, returned = function_hints(function)
     return all(_is_plain(member) for member in _members_of(returned))
