@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mainstem"
 
 FLOORS = [
-    ["errors", "ids", "side_by_side"],
+    ["errors", "ids", "options", "side_by_side"],
     ["events", "type_hints", "records"],
     ["context", "typecheck"],
     ["result", "hooks"],

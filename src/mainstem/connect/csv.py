@@ -13,8 +13,8 @@ from mainstem.connect.record_type import model_of
 from mainstem.connect.rejects import settle_rejects
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk, SourceStage
+from mainstem.options import check_count
 from mainstem.records import text_record_parser
-from mainstem.stages.record_function import check_count
 from mainstem.type_hints import list_of
 
 T = TypeVar("T")

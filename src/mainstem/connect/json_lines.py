@@ -16,8 +16,8 @@ from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk, SourceStage
 from mainstem.errors import ConnectError, ValidationError
+from mainstem.options import check_count
 from mainstem.records import parse_each, record_parser
-from mainstem.stages.record_function import check_count
 from mainstem.type_hints import list_of
 
 T = TypeVar("T")

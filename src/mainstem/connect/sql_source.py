@@ -18,8 +18,8 @@ from mainstem.connect.sqlite import database_errors, database_path, open_databas
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk, SourceStage
 from mainstem.errors import ConnectError
+from mainstem.options import check_count
 from mainstem.records import parse_each, record_parser
-from mainstem.stages.record_function import check_count
 from mainstem.type_hints import list_of
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from mainstem.context import context_of_run
 from mainstem.result import StageResult
 from mainstem.stage_run import StageRun
-from mainstem.stages.record_function import LoopStep, RecordFunctionStage
+from mainstem.stages.record_function_stage import LoopStep, RecordFunctionStage
 
 TIMED_CHUNKS = 64
 """One chunk in so many is run stage by stage, to learn how the time of the loop is shared among the stages."""

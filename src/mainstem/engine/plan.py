@@ -12,7 +12,7 @@ from typing import Any
 
 from mainstem.endpoints import SourceStage
 from mainstem.stage import PipelineStage, StageKind
-from mainstem.stages.record_function import RecordFunctionStage
+from mainstem.stages.record_function_stage import RecordFunctionStage
 
 
 @dataclass(frozen=True, slots=True)

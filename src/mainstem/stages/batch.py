@@ -9,9 +9,10 @@ from typing import Any
 from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
+from mainstem.options import check_count
 from mainstem.result import StageResult
 from mainstem.stage import GroupingStage, StageKind
-from mainstem.stages.record_function import check_count, take_all
+from mainstem.stages.take_all import take_all
 
 T = TypeVar("T", default=Any)
 

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Generic
 
 from typing_extensions import TypeVar
 
-from mainstem.stages.record_function import check_count
+from mainstem.options import check_count
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)

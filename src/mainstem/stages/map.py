@@ -7,7 +7,8 @@ from typing import Any, overload
 
 from typing_extensions import TypeVar
 
-from mainstem.stages.record_function import Calls, LoopStep, RecordFunctionStage
+from mainstem.stages.record_function import Calls
+from mainstem.stages.record_function_stage import LoopStep, RecordFunctionStage
 from mainstem.type_hints import function_hints, iterable_of, list_of
 
 T_contra = TypeVar("T_contra", contravariant=True)

@@ -9,21 +9,15 @@ never as a task per record.
 from __future__ import annotations
 
 import inspect
-from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from time import perf_counter
 from types import UnionType
-from typing import Any, Generic, TypeAlias, Union, get_args, get_origin
+from typing import Any, TypeAlias, Union, get_args, get_origin
 
 from typing_extensions import TypeVar
 
-from mainstem.context import PipelineContext, context_of_run
-from mainstem.errors import add_note_once
-from mainstem.result import StageResult
 from mainstem.side_by_side import run_side_by_side
-from mainstem.stage import PipelineStage, StageKind
 from mainstem.type_hints import function_hints
 
 T = TypeVar("T")
@@ -244,140 +238,6 @@ def _is_plain(hint: Any) -> bool:
     if kind is Any or kind is object:  # Any is a class, to isinstance()
         return False
     return kind is None or (isinstance(kind, type) and not hasattr(kind, "__await__"))
-
-
-@dataclass(frozen=True, slots=True)
-class LoopStep:
-    """What a stage does with one record.
-
-    Attributes:
-        kind: ``map``: the answer goes on; ``filter``: the record does if the answer is true; ``check``: it does if the
-            answer is ``True``, and ``require`` raises for any other.
-        function: The user's function.
-        require: See ``check``.
-        go_on: Whether to go on past a failed record.
-        record_failure: Takes context, record, position and error, and records that the record failed.
-    """
-
-    kind: str
-    function: RecordFunction
-    require: Callable[[Any], None] | None
-    go_on: bool
-    record_failure: Callable[[PipelineContext, Any, int, Exception], Exception]
-
-
-class RecordFunctionStage(
-    PipelineStage[Iterable[In_contra], list[Out_co]],  # pyright: ignore[reportInvalidTypeArguments]  # a new list
-    Generic[In_contra, Out_co],
-):
-    """Base of the stages that call a function for each record; they call ``_set_up`` when they are made.
-
-    Args:
-        function: The function.
-        role: What the stage calls it, for error messages.
-        continue_on_error: Whether a failed record is recorded in ``context.errors`` and left out, instead of failing
-            the stage.
-        concurrency: How many calls of an async function may be under way at a time. Sync functions run one by one.
-        name: The stage's name.
-
-    Raises:
-        TypeError: If ``function`` cannot be called.
-        ValueError: If ``concurrency`` is no positive whole number.
-    """
-
-    kind = StageKind.ELEMENTWISE
-
-    def _set_up(
-        self,
-        function: Callable[[Any], Any],
-        role: str,
-        *,
-        continue_on_error: bool,
-        concurrency: int,
-        name: str | None,
-    ) -> None:
-        check_count("concurrency", concurrency)
-        self._function = RecordFunction(function, role)
-        self._continue_on_error = continue_on_error
-        self._concurrency = concurrency
-        if name is not None:
-            self.name = name
-
-    @property
-    def overlaps_calls(self) -> bool:
-        """Whether calls for different records overlap, so that the whole input at once is better than chunks of it."""
-        return self._concurrency > 1 and not self._function.never_async
-
-    @abstractmethod
-    def _take_answers(self, calls: Calls) -> tuple[list[Any], int]:
-        """Turn the function's answers into the output, and say how many records were filtered.
-
-        An answer that is no answer becomes one more of ``calls.failures`` and leaves ``calls.records`` and
-        ``calls.answers``.
-        """
-
-    def loop_step(self) -> LoopStep | None:
-        """Return what the stage does with one record, so that it can be done in a loop with that of its neighbours.
-
-        ``None`` if it cannot, or if a subclass does more than its base.
-        """
-        return None
-
-    def _loop_step(self, kind: str, base: type[Any], require: Callable[[Any], None] | None = None) -> LoopStep | None:
-        if type(self) is not base or not self._function.never_async:
-            return None
-        return LoopStep(kind, self._function, require, self._continue_on_error, self._record_failure)
-
-    def _record_failure(self, context: PipelineContext, record: Any, position: int, error: Exception) -> Exception:
-        """Record that a record failed, at a position of the data that was handed over; return its error."""
-        if isinstance(error, StopIteration):
-            error = RuntimeError(STOP_ITERATION_RAISED)
-        context.record_error(error, stage=context.current_stage or self.name, record=record, index=position)
-        if not self._continue_on_error:
-            add_note_once(error, f"at record {context.chunk_start + position}, in {self._function.describe()}")
-        return error
-
-    async def process(self, data: Iterable[In_contra], context: PipelineContext) -> StageResult[list[Out_co]]:
-        started = perf_counter()
-        records, input_error = take_all(data)
-        go_on = self._continue_on_error
-        with context_of_run(context):
-            calls = await self._function.call_each(records, go_on=go_on, concurrency=self._concurrency)
-            output, filtered = self._take_answers(calls)
-        recorded = [self._record_failure(context, records[at], at, failure) for at, failure in calls.failures]
-        error = recorded[0] if recorded and not go_on else input_error
-        return StageResult(
-            data=output if error is None else None,
-            success=error is None,
-            error=error,
-            duration_ms=(perf_counter() - started) * 1000,
-            records_processed=len(output) + filtered,
-            records_failed=len(calls.failures),
-            records_filtered=filtered,
-        )
-
-
-def take_all(data: Iterable[T]) -> tuple[Sequence[T], Exception | None]:
-    """Take all records out of ``data``; if it raises on the way, those before it and what it raised."""
-    if isinstance(data, (list, tuple)):
-        return data, None
-    records: list[T] = []
-    try:
-        records.extend(data)
-    except Exception as error:
-        add_note_once(error, f"raised by the input after {len(records)} records")
-        return records, error
-    return records, None
-
-
-def check_count(what: str, number: object) -> None:
-    """Check that ``number`` is a positive whole number.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ValueError(f"{what} must be a positive whole number, not {number!r}")
 
 
 def fail_answers(calls: Calls, check: Callable[[Any], Any], *, go_on: bool) -> None:

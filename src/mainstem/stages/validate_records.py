@@ -12,7 +12,8 @@ from typing_extensions import TypeVar
 from mainstem.errors import ValidationError
 from mainstem.records import is_record_type, record_parser
 from mainstem.stage import RecordsStage
-from mainstem.stages.record_function import Calls, LoopStep, RecordFunctionStage, fail_answers
+from mainstem.stages.record_function import Calls, fail_answers
+from mainstem.stages.record_function_stage import LoopStep, RecordFunctionStage
 from mainstem.type_hints import function_hints, iterable_of, list_of
 
 T = TypeVar("T")

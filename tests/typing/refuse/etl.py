@@ -30,16 +30,12 @@ class WrongOutput(PipelineStage[int, str]):
 
 
 class WrongInput(PipelineStage[int, str]):
-    async def process(
-        self, data: str, context: PipelineContext
-    ) -> StageResult[str]:  # expect: override, reportIncompatibleMethodOverride
+    async def process(self, data: str, context: PipelineContext) -> StageResult[str]:  # expect: override, reportIncompatibleMethodOverride
         return StageResult(data=data)
 
 
 class NotAsync(PipelineStage[int, str]):
-    def process(
-        self, data: int, context: PipelineContext
-    ) -> StageResult[str]:  # expect: override, reportIncompatibleMethodOverride
+    def process(self, data: int, context: PipelineContext) -> StageResult[str]:  # expect: override, reportIncompatibleMethodOverride
         return StageResult(data=str(data))
 
 

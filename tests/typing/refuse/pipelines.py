@@ -35,9 +35,8 @@ words.add_stage(check_numbers)  # expect: arg-type, reportCallIssue, reportArgum
 words.add_stage(branch)  # expect: arg-type, reportCallIssue, reportArgumentType
 numbers.add_stage(show)  # expect: arg-type, reportCallIssue, reportArgumentType
 numbers.add_stage(increment)  # expect: call-overload, reportCallIssue, reportArgumentType
-unfinished.add_stage(AggregateStage(total)).add_stage(
-    BatchStage(2)
-)  # expect: arg-type, reportCallIssue, reportArgumentType
+one = Pipeline[str, int]("one").add_stage(parse).add_stage(AggregateStage(total))
+one.add_stage(BatchStage(2))  # expect: arg-type, reportCallIssue, reportArgumentType
 Pipeline[int, list[int]]("input").add_stage(parse)  # expect: arg-type, reportCallIssue, reportArgumentType
 
 # the last stage against Out

@@ -1,0 +1,24 @@
+"""Taking the records out of whatever a stage is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from typing_extensions import TypeVar
+
+from mainstem.errors import add_note_once
+
+T = TypeVar("T")
+
+
+def take_all(data: Iterable[T]) -> tuple[Sequence[T], Exception | None]:
+    """Take all records out of ``data``; if it raises on the way, those before it and what it raised."""
+    if isinstance(data, (list, tuple)):
+        return data, None
+    records: list[T] = []
+    try:
+        records.extend(data)
+    except Exception as error:
+        add_note_once(error, f"raised by the input after {len(records)} records")
+        return records, error
+    return records, None
