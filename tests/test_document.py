@@ -68,6 +68,7 @@ def documented_pipeline(**options: Any) -> Any:
 # ---- Overview
 
 
+@pytest.mark.extras
 def test_the_documented_path_hands_on_every_public_name() -> None:
     documented = importlib.import_module("services.data_pipeline")
     assert documented.__all__ == mainstem.__all__
@@ -293,6 +294,7 @@ def test_chained_stages_are_stages_and_can_be_chained_further() -> None:
     assert run(chain, data=["-1", "2"]).data == "12"
 
 
+@pytest.mark.extras
 def test_a_mismatch_of_types_is_an_error_when_the_pipeline_is_constructed() -> None:
     with pytest.raises(StageTypeError):
         TransformStage() >> TransformStage()  # type: ignore[operator]

@@ -182,6 +182,7 @@ def test_what_cannot_be_called_is_refused(at: int, role: str) -> None:
         create_etl_pipeline(*functions)
 
 
+@pytest.mark.extras
 def test_functions_that_do_not_fit_one_another_are_refused() -> None:
     def double(number: int) -> int:
         return 2 * number

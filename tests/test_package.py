@@ -43,7 +43,7 @@ def test_importing_it_loads_no_extra() -> None:
 def test_importing_it_takes_at_most_60_ms_where_anyio_takes_17(tmp_path: Path) -> None:
     """As a ratio, because machines differ; 17 ms is what ``import anyio`` takes where the 60 ms were set."""
     fresh_import("mainstem", tmp_path)
-    pairs = [(fresh_import("mainstem", tmp_path)[0], fresh_import("anyio", tmp_path)[0]) for _ in range(9)]
+    pairs = [(fresh_import("mainstem", tmp_path)[0], fresh_import("anyio", tmp_path)[0]) for _ in range(20)]
     # The quickest of each: the others were held up by something else.
     ours, anyio = map(min, zip(*pairs, strict=True))
     assert ours / anyio < 60 / 17

@@ -399,6 +399,7 @@ def lying(number: int) -> str:
     ],
 )
 @pytest.mark.parametrize("watched", [False, True], ids=["fused", "watched"])
+@pytest.mark.extras
 def test_the_record_net_looks_at_the_records_it_was_asked_to(
     check: Any, position: int, caught: bool, watched: bool
 ) -> None:
@@ -414,6 +415,7 @@ def test_the_record_net_looks_at_the_records_it_was_asked_to(
         assert [entry.stage for entry in result.context.errors] == ["MapStage"]
 
 
+@pytest.mark.extras
 def test_the_record_net_checks_what_is_no_list_as_a_whole() -> None:
     def count(numbers: list[int]) -> int:
         return "many"  # type: ignore[return-value]  # what the net looks for
@@ -434,6 +436,7 @@ def test_a_name_that_is_no_text_is_refused(wrong: Any) -> None:
         Pipeline[int, int](wrong)
 
 
+@pytest.mark.extras
 def test_a_stage_that_does_not_fit_is_refused_and_the_pipeline_stays_as_it_was() -> None:
     pipeline: Any = Pipeline[list[int], list[str]]("typed").add_stage(MapStage(as_text, name="first"))
     with pytest.raises(StageTypeError, match=r"'FilterStage' gives list\[str\], but 'wrong' takes Iterable\[int\]"):
@@ -442,11 +445,13 @@ def test_a_stage_that_does_not_fit_is_refused_and_the_pipeline_stays_as_it_was()
     assert pipeline.run([1]).data == ["1"]
 
 
+@pytest.mark.extras
 def test_the_first_stage_must_take_the_pipelines_input() -> None:
     with pytest.raises(StageTypeError, match="the input of pipeline typed"):
         Pipeline[list[bytes], list[str]]("typed").add_stage(MapStage(as_text))
 
 
+@pytest.mark.extras
 async def test_the_last_stage_must_give_the_pipelines_output() -> None:
     pipeline: Any = Pipeline[list[int], list[int]]("typed").add_stage(MapStage(as_text))
     with pytest.raises(StageTypeError, match=r"'typed' is to give list\[int\], but its last stage, 'MapStage'"):

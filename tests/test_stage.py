@@ -257,6 +257,7 @@ def shout(text: str) -> str:
     return text.upper()
 
 
+@pytest.mark.extras
 def test_a_join_that_does_not_fit_is_refused_and_names_stages_types_and_lines() -> None:
     left, right = MapStage(to_text, name="left"), MapStage(abs, name="right") >> MapStage(to_text, name="last")
     assert left >> MapStage(shout)
@@ -270,6 +271,7 @@ def test_a_join_that_does_not_fit_is_refused_and_names_stages_types_and_lines() 
     assert left >> right, "what is not annotated passes"
 
 
+@pytest.mark.extras
 def test_a_mismatch_is_seen_through_stages_that_keep_the_type() -> None:
     chain = MapStage(to_text) >> FilterStage(bool) >> BatchStage(2) >> FlattenStage()
     with pytest.raises(StageTypeError):
@@ -277,6 +279,7 @@ def test_a_mismatch_is_seen_through_stages_that_keep_the_type() -> None:
     assert chain >> MapStage(shout)
 
 
+@pytest.mark.extras
 def test_stages_of_ones_own_are_checked_by_their_class_parameters() -> None:
     class Text(PipelineStage[int, str]):
         async def process(self, data: int, context: PipelineContext) -> StageResult[str]:
@@ -316,6 +319,7 @@ class Same(UnchangedStage[T, T]):
         return StageResult(data=data)
 
 
+@pytest.mark.extras
 def test_stages_of_the_users_own_that_keep_the_shape_keep_the_type_of_the_records() -> None:
     chain = MapStage(to_text) >> Unique() >> Pairs() >> Firsts() >> Same()
     assert chain.output_hint(Any) == list[str]

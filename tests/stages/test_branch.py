@@ -262,6 +262,7 @@ def test_the_same_stage_object_may_be_in_several_branches() -> None:
     assert run(fan_out(stage, stage), data=[1, 2]).data == (2, 2)
 
 
+@pytest.mark.extras
 def test_each_branch_is_checked_against_what_comes_before() -> None:
     def shout(text: str) -> str:
         return text.upper()

@@ -106,6 +106,7 @@ def test_what_it_takes_and_gives_is_read_from_the_annotations() -> None:
     assert MapStage(lambda text: text).output_hint(Any) == list_of(Any)
 
 
+@pytest.mark.extras
 def test_a_function_of_another_type_is_refused_when_it_is_added() -> None:
     def length(text: str) -> int:
         return len(text)
