@@ -22,13 +22,14 @@ print(json.dumps([time.perf_counter() - started, sorted(sys.modules)]))
 
 
 def fresh_import(module: str, compiled: Path | None = None) -> tuple[float, set[str]]:
-    """Import a module in a new interpreter; compiled files are kept in the folder given."""
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(compiled)}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    """Import a module in a new interpreter; compiled files are kept in the folder given, as after an installation."""
+    # Coverage would load itself, and half of what is to be measured, before the module is imported.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    if compiled is not None:
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment["PYTHONPYCACHEPREFIX"] = str(compiled)
     command = [sys.executable, "-c", LOADED_AND_SECONDS.format(module=module)]
-    ran = subprocess.run(
-        command, capture_output=True, text=True, check=True, env=None if compiled is None else environment
-    )
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     seconds, modules = json.loads(ran.stdout)
     return seconds, {name.split(".")[0] for name in modules}
 
@@ -43,7 +44,7 @@ def test_importing_it_loads_no_extra() -> None:
 def test_importing_it_takes_at_most_60_ms_where_anyio_takes_17(tmp_path: Path) -> None:
     """As a ratio, because machines differ; 17 ms is what ``import anyio`` takes where the 60 ms were set."""
     fresh_import("mainstem", tmp_path)
-    pairs = [(fresh_import("mainstem", tmp_path)[0], fresh_import("anyio", tmp_path)[0]) for _ in range(20)]
+    pairs = [(fresh_import("mainstem", tmp_path)[0], fresh_import("anyio", tmp_path)[0]) for _ in range(12)]
     # The quickest of each: the others were held up by something else.
     ours, anyio = map(min, zip(*pairs, strict=True))
     assert ours / anyio < 60 / 17
