@@ -45,6 +45,18 @@ def comprehensions(records: list[Record]) -> int:
     return sum([take_price(record) for record in wanted])
 
 
+def unannotated_pipeline() -> Callable[[list[Record]], int]:
+    """Functions that may, for all one knows, return awaitables: the types of their answers are looked at."""
+    made = (
+        Pipeline[list[Record], int]("records")
+        .map(lambda record: {**record, "price": record["amount"] * 3})
+        .filter(lambda record: record["amount"] % 4 != 0)
+        .map(lambda record: record["price"])
+        .aggregate(lambda prices: sum(prices))
+    )
+    return lambda records: asyncio.run(made.execute(records)).unwrap()
+
+
 def pipeline(*, continue_on_error: bool) -> Callable[[list[Record]], int]:
     made = (
         Pipeline[list[Record], int]("records")
@@ -64,6 +76,7 @@ def main() -> None:
         "list comprehensions": comprehensions,
         "pipeline": pipeline(continue_on_error=False),
         "pipeline, continue_on_error": pipeline(continue_on_error=True),
+        "pipeline of lambdas": unannotated_pipeline(),
     }
     times: dict[str, list[float]] = {name: [] for name in contestants}
     answers: set[int] = set()

@@ -24,48 +24,45 @@ TIMED_CHUNKS = 64
 """One chunk in so many is run stage by stage, to learn how the time of the loop is shared among the stages."""
 
 _HEAD = """
-def loop(records, output, fail, functions, requires):
+def loop(records, output, fail, functions, requires, plain):
     append = output.append
     {functions} = functions
     {requires} = requires
     {dropped} = 0
     for r0 in records:
 """
-_BODY = {
-    "map": """
+_CALL = """
         try:
-            r{next} = f{at}(r{at})
-        except Exception as error:
-            if fail({at}, r{at}, error, ({dropped})):
-                break
-            continue
-""",
+            a{at} = f{at}(r{at})
+"""
+_LOOK = """
+            if type(a{at}) not in plain:
+                if hasattr(a{at}, "__await__"):
+                    return ({dropped}), ({at}, r{at}, a{at})
+                plain.add(type(a{at}))
+"""
+_TAKE = {
+    "map": "",
     "filter": """
-        try:
-            if not f{at}(r{at}):
+            if not a{at}:
                 d{at} += 1
                 continue
-        except Exception as error:
-            if fail({at}, r{at}, error, ({dropped})):
-                break
-            continue
-        r{next} = r{at}
 """,
     "check": """
-        try:
-            answer = f{at}(r{at})
-            if answer is not True:
-                q{at}(answer)
+            if a{at} is not True:
+                q{at}(a{at})
+""",
+}
+_FAIL = """
         except Exception as error:
             if fail({at}, r{at}, error, ({dropped})):
                 break
             continue
-        r{next} = r{at}
-""",
-}
+        r{next} = {kept}{at}
+"""
 _FOOT = """
         append(r{count})
-    return ({dropped})
+    return ({dropped}), None
 """
 
 
@@ -77,13 +74,18 @@ class _Loop(Protocol):
         fail: Callable[[int, Any, Exception, tuple[int, ...]], bool],
         functions: Sequence[Callable[[Any], Any]],
         requires: Sequence[Callable[[Any], None] | None],
+        plain: set[type],
         /,
-    ) -> tuple[int, ...]: ...
+    ) -> tuple[tuple[int, ...], tuple[int, Any, Any] | None]: ...
 
 
 @lru_cache(maxsize=256)
-def compile_loop(kinds: tuple[str, ...]) -> _Loop:
-    """Return the loop through steps of the kinds named: ``map``, ``filter`` or ``check``, at least one."""
+def compile_loop(kinds: tuple[tuple[str, bool], ...]) -> _Loop:
+    """Return the loop through steps of the kinds ``map``, ``filter`` or ``check``, at least one.
+
+    Each kind comes with whether the types of its answers are looked at, for a function that may hand out awaitables. At
+    the first awaitable the loop returns, with the step, its record and the awaitable.
+    """
     numbers = range(len(kinds))
     names = {
         "functions": "".join(f"f{at}, " for at in numbers),
@@ -91,10 +93,10 @@ def compile_loop(kinds: tuple[str, ...]) -> _Loop:
         "dropped": "".join(f"d{at}, " for at in numbers),
         "count": len(kinds),
     }
-    zeros = " = ".join(f"d{at}" for at in numbers)
-    text = _HEAD.format(**{**names, "dropped": zeros})
-    for at, kind in enumerate(kinds):
-        text += _BODY[kind].format(at=at, next=at + 1, dropped=names["dropped"])
+    text = _HEAD.format(**{**names, "dropped": " = ".join(f"d{at}" for at in numbers)})
+    for at, (kind, look) in enumerate(kinds):
+        step = _CALL + (_LOOK if look else "") + _TAKE[kind] + _FAIL
+        text += step.format(at=at, next=at + 1, kept="a" if kind == "map" else "r", dropped=names["dropped"])
     text += _FOOT.format(**names)
     made: dict[str, Any] = {}
     exec(compile(text, "<a loop of mainstem>", "exec"), made)
@@ -113,9 +115,10 @@ class FusedLoop:
     def __init__(self, runs: Sequence[StageRun], steps: Sequence[LoopStep]) -> None:
         self._runs = runs
         self._steps = steps
-        self._loop = compile_loop(tuple(step.kind for step in steps))
+        self._loop = compile_loop(tuple((step.kind, not step.function.never_async) for step in steps))
         self._functions = tuple(step.function.call for step in steps)
         self._requires = tuple(step.require for step in steps)
+        self._plain: set[type] = set()
         self._chunks = 0
         self._timed_ms = [0.0 for _ in runs]
 
@@ -126,13 +129,15 @@ class FusedLoop:
         """
         timed = self._chunks % TIMED_CHUNKS == 0
         self._chunks += 1
-        if last or timed or not all(step.function.never_async for step in self._steps):
-            return await self._feed_by_stage(records, timed)
-        return self._feed_by_loop(records)
+        if last or timed or any(step.function.gave_awaitables for step in self._steps):
+            return await self._feed_by_stage(self._runs, records, timed=timed)
+        return await self._feed_by_loop(records)
 
-    async def _feed_by_stage(self, records: Sequence[Any], timed: bool) -> StageResult[Any]:
+    async def _feed_by_stage(
+        self, runs: Sequence[StageRun], records: Sequence[Any], *, timed: bool = False
+    ) -> StageResult[Any]:
         result: StageResult[Any] = StageResult(data=records)
-        for at, run in enumerate(self._runs):
+        for at, run in enumerate(runs):
             before = run.progress.duration_ms
             result = await run.feed(result.data)
             if timed:
@@ -141,7 +146,7 @@ class FusedLoop:
                 break
         return result
 
-    def _feed_by_loop(self, records: Sequence[Any]) -> StageResult[Any]:
+    async def _feed_by_loop(self, records: Sequence[Any]) -> StageResult[Any]:
         started = perf_counter()
         context = self._runs[0].context
         context.current_stage = self._runs[0].name
@@ -162,10 +167,11 @@ class FusedLoop:
             return not step.go_on
 
         with context_of_run(context):
-            dropped = self._loop(remaining, output, fail, self._functions, self._requires)
+            dropped, unfinished = self._loop(remaining, output, fail, self._functions, self._requires, self._plain)
         entered = len(records) - length_hint(remaining)
         spent = (perf_counter() - started) * 1000
         for at, run in enumerate(self._runs):
+            entered -= unfinished is not None and at == unfinished[0]
             passed = entered - dropped[at] - failed[at]
             # Its part of the time is the part it had of the chunks that were timed stage by stage.
             share = self._timed_ms[at] / (sum(self._timed_ms) or 1.0)
@@ -174,7 +180,29 @@ class FusedLoop:
         if stopped_by:
             run, error = stopped_by[0]
             return run.fail(error)
+        if unfinished is not None:
+            return await self._finish_by_stage(output, unfinished, list(remaining))
         return StageResult(data=output)
+
+    async def _finish_by_stage(
+        self, output: list[Any], unfinished: tuple[int, Any, Any], rest: Sequence[Any]
+    ) -> StageResult[Any]:
+        """Go on after a function has handed out an awaitable for a record, which nothing in a loop can await."""
+        at, record, answer = unfinished
+        self._steps[at].function.gave_awaitables = True
+        run = self._runs[at]
+        stage: Any = run.stage
+        run.stage = stage.with_answer(answer)
+        try:
+            result = await run.feed([record])
+        finally:
+            run.stage = stage
+        if result.success:
+            result = await self._feed_by_stage(self._runs[at + 1 :], result.data or [])
+        if result.success:
+            output.extend(result.data or [])
+            result = await self._feed_by_stage(self._runs, rest)
+        return StageResult(data=output + list(result.data or [])) if result.success else result
 
 
 def fuse_neighbours(runs: Sequence[StageRun]) -> list[StageRun | FusedLoop]:

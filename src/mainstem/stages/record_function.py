@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from types import UnionType
@@ -57,20 +58,25 @@ class RecordFunction:
         TypeError: If it cannot be called.
     """
 
-    __slots__ = ("call", "is_async", "never_async")
+    __slots__ = ("call", "function", "gave_awaitables", "is_async", "never_async")
 
     def __init__(self, function: Callable[[Any], Any], role: str) -> None:
         if not callable(function):
             raise TypeError(f"{role} must be a function of one record, and {function!r} cannot be called")
+        self.function = function
+        """What the user gave."""
         self.call = function
+        """What is called: the same, but for a record whose answer is there already."""
         self.is_async = _is_async(function)
         """Known to be a coroutine function."""
         self.never_async = not self.is_async and _returns_plain_values(function)
         """Known, from its annotation, never to return an awaitable."""
+        self.gave_awaitables = False
+        """Whether it has been seen to return an awaitable."""
 
     def describe(self) -> str:
         """Name the function, with file and line where it has them."""
-        function: Any = self.call
+        function: Any = self.function
         while isinstance(function, partial):
             function = function.func
         if not inspect.isroutine(function) and not isinstance(function, type):
@@ -79,6 +85,13 @@ class RecordFunction:
         name = getattr(function, "__qualname__", repr(function))
         return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
 
+    def with_answer(self, answer: Any) -> RecordFunction:
+        """Return the same function for one record to which it has answered already."""
+        answered = copy(self)
+        answered.call = partial(_give, answer)
+        answered.is_async = answered.never_async = False
+        return answered
+
     async def call_each(self, records: Sequence[Any], *, go_on: bool, concurrency: int) -> Calls:
         """Call the function once for each record; at the first failure stop, or with ``go_on`` collect it and go on."""
         if self.is_async:
@@ -86,12 +99,13 @@ class RecordFunction:
         if self.never_async or not records:
             calls = self._call_sync(records, go_on)
             if calls.answers and inspect.isawaitable(calls.answers[0]):
-                self.never_async = False  # the annotation is wrong
+                self.never_async, self.gave_awaitables = False, True  # the annotation is wrong
                 return await _settle(calls, go_on, concurrency)
             return calls
         # The first answer tells whether a plain function hands out awaitables.
         first = self._call_sync(records[:1], go_on)
         if first.answers and inspect.isawaitable(first.answers[0]):
+            self.gave_awaitables = True
             return await self._call_async(records, go_on, concurrency, first.answers[0])
         if first.failures and not go_on:
             return first
@@ -99,6 +113,7 @@ class RecordFunction:
         calls = _joined(first, rest)
         # A function may also do so for some records only. Looking at the types costs a fraction of the calls.
         if any(hasattr(kind, "__await__") for kind in set(map(type, rest.answers))):
+            self.gave_awaitables = True
             return await _settle(calls, go_on, concurrency)
         return calls
 
@@ -260,3 +275,7 @@ def fail_answers(calls: Calls, check: Callable[[Any], Any], *, go_on: bool) -> N
             records.append(record)
     calls.records, calls.answers = records, answers
     calls.failures.sort(key=lambda failure: failure[0])
+
+
+def _give(answer: Any, _record: Any) -> Any:
+    return answer

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Generic
+from typing import Any, Generic, Self
 
 from typing_extensions import TypeVar
 
@@ -100,9 +101,15 @@ class RecordFunctionStage(
         return None
 
     def _loop_step(self, kind: str, base: type[Any], require: Callable[[Any], None] | None = None) -> LoopStep | None:
-        if type(self) is not base or not self._function.never_async:
+        if type(self) is not base or self._function.is_async:
             return None
         return LoopStep(kind, self._function, require, self._continue_on_error, self._record_failure)
+
+    def with_answer(self, answer: Any) -> Self:
+        """Return the same stage for one record to which the function has answered already."""
+        answered = copy(self)
+        answered._function = self._function.with_answer(answer)
+        return answered
 
     def _record_failure(self, context: PipelineContext, record: Any, position: int, error: Exception) -> Exception:
         """Record that a record failed, at a position of the data that was handed over; return its error."""

@@ -87,7 +87,7 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
 
     else:
 
-        def __new__(cls, validator: Any, **_: Any) -> Any:
+        def __new__(cls, validator: Any = None, **_: Any) -> Any:  # copies are made without arguments
             checks = cls is ValidateRecordsStage and not is_record_type(validator)
             return super().__new__(CheckRecordsStage if checks else cls)
 
