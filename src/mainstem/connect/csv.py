@@ -35,8 +35,8 @@ class CsvSource(SourceStage[T]):
     Args:
         path: The file.
         record_type: What the records are: ``dict`` (of texts), or a dataclass, ``TypedDict``, msgspec ``Struct`` or
-            pydantic model, into which the cells are parsed. Columns that the
-            type does not name are left to it: most types pass over them.
+            pydantic model, into which the cells are parsed. Columns that the type does not name are left to it: most
+            types pass over them.
         continue_on_error: Whether to record rows that cannot be read and go on.
         null_values: Texts that stand for ``None`` in a field of a record type that may be ``None`` and is no text, such
             as ``("", "NA")``.
@@ -48,7 +48,7 @@ class CsvSource(SourceStage[T]):
         ConnectError: If ``path`` is a URL.
         LookupError: If there is no such encoding.
         MissingExtraError: If the record type needs ``mainstem[models]``, which is not installed.
-        TypeError: If ``record_type`` is none, or ``delimiter`` no single character.
+        TypeError: If ``record_type`` is none, ``delimiter`` no single character, or ``null_values`` one text.
         ValueError: If the encoding has line breaks of its own (UTF-16, UTF-32), or ``delimiter`` is a quote.
 
     Example:
@@ -99,7 +99,9 @@ class CsvSource(SourceStage[T]):
     ) -> None:
         self._path = local_path(path)
         self._model = model_of(record_type, "CsvSource")
-        self._parse = None if self._model is None else text_record_parser(self._model, null_values)
+        if isinstance(null_values, str):
+            raise TypeError(f"null_values must be a collection of texts, such as ({null_values!r},), not one text")
+        self._parse = None if self._model is None else text_record_parser(self._model, frozenset(null_values))
         self._continue_on_error = continue_on_error
         self._format = CsvFormat(delimiter, encoding)
         if name is not None:

@@ -16,7 +16,7 @@ from anyio.to_thread import run_sync
 from mainstem.connect.csv_reader import CsvFormat
 from mainstem.connect.files import FilePath, PendingFile, local_path
 from mainstem.connect.rejects import Reject, settle_rejects
-from mainstem.connect.rows import Row, RowReader, keys_of
+from mainstem.connect.rows import Row, RowReader, keys_of, shown
 from mainstem.context import PipelineContext
 from mainstem.endpoints import Position, SinkStage, SinkTransaction
 from mainstem.errors import ValidationError
@@ -207,11 +207,11 @@ def _text_form(value: Any) -> Any:
     if isinstance(value, str):
         text = str.__str__(value)
         if "\0" in text:
-            raise ValueError(f"a text with a NUL character has no form in CSV: {text!r:.100}")
+            raise ValueError(f"a text with a NUL character has no form in CSV: {shown(text)}")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            raise ValueError(f"a text with half a surrogate pair has no form in UTF-8: {text!r:.100}") from None
+            raise ValueError(f"a text with half a surrogate pair has no form in UTF-8: {shown(text)}") from None
         return text
     if isinstance(value, int):
         return int.__repr__(value)
@@ -221,4 +221,4 @@ def _text_form(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, (Decimal, UUID)):
         return str(value)
-    raise ValueError(f"{type(value).__name__} has no form in CSV: {value!r:.100}")
+    raise ValueError(f"{type(value).__name__} has no form in CSV: {shown(value)}")

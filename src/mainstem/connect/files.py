@@ -30,8 +30,11 @@ def local_path(path: FilePath) -> Path:
         ConnectError: If it is the URL of something else.
     """
     text = os.fspath(path)
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
-        raise ConnectError(f"{text!r} is a URL, and only local files are supported here: give a path")
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
+    if scheme:  # the rest may hold a password
+        raise ConnectError(
+            f"a path is needed, not a URL of the scheme {scheme[1]!r}: only local files are supported here"
+        )
     return Path(text)
 
 
@@ -111,16 +114,16 @@ class LineFile:
         self.position = LinePosition()
         self.taken: list[bytes] = []
         with file_errors(path, "read"):
-            self._stream: io.BufferedReader = path.open("rb")
+            self._file = self._stream = path.open("rb")
             try:
                 self._open_content()
             except BaseException:
-                self._stream.close()
+                self._file.close()
                 raise
 
     def _open_content(self) -> None:
         if self._stream.peek(2)[:2] == _GZIP_MAGIC:
-            self._stream = io.BufferedReader(gzip.GzipFile(fileobj=self._stream, mode="rb"))
+            self._stream = io.BufferedReader(gzip.GzipFile(fileobj=self._file, mode="rb"))
         start = self._stream.peek(3)[:3]
         if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise ConnectError(f"{self.path} is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8")
@@ -135,6 +138,7 @@ class LineFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stream.close()
+        self._file.close()
 
     def __iter__(self) -> Iterator[bytes]:
         take = self.taken.append
@@ -151,7 +155,7 @@ class LineFile:
         self.taken.clear()
 
     def seek(self, position: LinePosition) -> None:
-        """Go to a position.
+        """Go to a position in a file from which nothing but a header was taken.
 
         Raises:
             ConnectError: If the file ends before it.
@@ -161,10 +165,8 @@ class LineFile:
                 raise ConnectError(
                     f"cannot go on reading {self.path} at byte {position.byte}: the file is shorter; was it replaced?"
                 )
-            if not position.byte:
-                self._stream.seek(0)
-        self.taken.clear()
-        self.position = position
+        if position.byte:
+            self.position = position
 
 
 class PendingFile:
@@ -217,18 +219,19 @@ class PendingFile:
             os.fsync(self._raw.fileno())
             self._raw.close()
             self._temporary.replace(self._target)
-            _sync_folder(self._target.parent)
+            if hasattr(os, "O_DIRECTORY"):  # Windows has it not, and its file system journals names
+                _sync_folder(self._target.parent)
 
     def discard(self) -> None:
         """Remove what was written. Once it is committed, or discarded, this does nothing."""
-        with suppress(OSError):  # what is still in the buffer need not, and on a full disk cannot, be written
-            self._raw.close()
+        for file in (self._packed, self._raw):
+            with suppress(OSError):  # what is still in a buffer need not, and on a full disk cannot, be written
+                if file is not None:
+                    file.close()
         self._temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    if not hasattr(os, "O_DIRECTORY"):
-        return  # Windows cannot, and its file systems journal names
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -14,7 +14,7 @@ from anyio.to_thread import run_sync
 
 from mainstem.connect.files import FilePath, PendingFile, local_path
 from mainstem.connect.rejects import Reject, settle_rejects
-from mainstem.connect.rows import class_of
+from mainstem.connect.rows import class_of, shown
 from mainstem.context import PipelineContext
 from mainstem.endpoints import Position, SinkStage, SinkTransaction
 from mainstem.errors import ValidationError
@@ -97,7 +97,7 @@ def _json_value(value: Any) -> Any:
         return str(value)
     if isinstance(value, Mapping) or is_record_type(type(value)):
         return _object_form(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON: {value!r:.100}")
+    raise TypeError(f"{type(value).__name__} has no form in JSON: {shown(value)}")
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_value).encode
@@ -117,7 +117,7 @@ def _check_keys(value: Any) -> None:
         fields: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]  # of anything
         for key in fields:
             if not isinstance(key, str):
-                raise TypeError(f"a key in JSON is a text, and {key!r:.100} is {class_of(key).__name__}")
+                raise TypeError(f"a key in JSON is a text, and {shown(key)} is {class_of(key).__name__}")
         values = fields.values()
     if not _SCALARS.issuperset(map(type, values)):
         for each in values:

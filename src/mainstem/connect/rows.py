@@ -17,6 +17,14 @@ def class_of(value: object) -> type[Any]:
     return type(value)
 
 
+def shown(value: object) -> str:
+    """Show a value in an error message: cut where it is long, and whatever its own ``__repr__`` does."""
+    try:
+        return f"{value!r:.100}"
+    except Exception:
+        return f"a value of {type(value).__name__} that cannot be shown"
+
+
 def keys_of(record: object) -> tuple[str, ...]:
     """Return the names of a record's fields, in order.
 
@@ -26,7 +34,7 @@ def keys_of(record: object) -> tuple[str, ...]:
     keys = tuple(_fields_of(record))
     for key in keys:
         if not isinstance(key, str):
-            raise ValidationError(f"a record's keys must be texts, and {key!r} is {type(key).__name__}")
+            raise ValidationError(f"a record's keys must be texts, and {shown(key)} is {type(key).__name__}")
     return keys
 
 
@@ -92,10 +100,9 @@ class RowReader:
             raise ValidationError(self._mismatch(keys))
         return tuple(fields[name] for name in self.columns)
 
-    def _mismatch(self, keys: Iterable[str]) -> str:
-        found = set(keys)
-        unknown = [key for key in found if key not in self.columns]
-        missing = [name for name in self.columns if name not in found]
+    def _mismatch(self, keys: Sequence[str]) -> str:
+        unknown = [key for key in keys if key not in self.columns]
+        missing = [name for name in self.columns if name not in keys]
         parts = [f"has {_listed(unknown)}, which {self._target} has not"] if unknown else []
         parts += [f"lacks {_listed(missing)}"] if missing else []
         return f"the record {' and '.join(parts)}; the columns are {_listed(self.columns)}"

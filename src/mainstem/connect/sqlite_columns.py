@@ -9,10 +9,8 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NewType, NotRequired, Required, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, LiteralString, NewType, TypeVar, Union, get_args, get_origin
 from uuid import UUID
-
-from typing_extensions import ReadOnly
 
 from mainstem.connect.rows import class_of
 from mainstem.errors import ConnectError
@@ -131,14 +129,14 @@ def declare(name: str, hint: Any, key: Sequence[str]) -> Column:
 def _members_of(hint: Any) -> Iterable[Any]:
     """Return the classes, and in place of ``Literal`` the classes of its values, that an annotation is made of."""
     origin = get_origin(hint)
-    if origin in (Annotated, Required, NotRequired, ReadOnly):
-        return _members_of(get_args(hint)[0])
     if origin in (Union, UnionType):
         return [each for member in get_args(hint) for each in _members_of(member)]
     if origin is Literal:
         return [member for value in get_args(hint) for member in _members_of(type(value))]
     if isinstance(hint, NewType):
         return _members_of(hint.__supertype__)
+    if hint is LiteralString:
+        return [str]
     return [NoneType if hint is None else origin or hint]
 
 

@@ -10,8 +10,17 @@ from typing import Any
 
 from mainstem.connect.rejects import Reject
 from mainstem.connect.rows import Row, RowReader, class_of, keys_of
-from mainstem.connect.sqlite_columns import Column, create_statement, declare, find_columns, infer, quoted
+from mainstem.connect.sqlite_columns import (
+    Column,
+    check_identifier,
+    create_statement,
+    declare,
+    find_columns,
+    infer,
+    quoted,
+)
 from mainstem.connect.sqlite_values import ColumnValues, store_rows
+from mainstem.endpoints import CHUNK_SIZE
 from mainstem.errors import ConnectError, ValidationError
 from mainstem.records import field_hints
 
@@ -127,6 +136,15 @@ class TableLoad:
             sqlite3.Error: If the database failed.
             ConnectError: If the table cannot be made, or a trigger ended the transaction.
         """
+        rejects: list[Reject] = []
+        for first in range(0, len(records), CHUNK_SIZE):
+            part = records[first : first + CHUNK_SIZE]
+            rejects += [Reject(first + at, part[at], error) for at, error in self._write_part(part)]
+            if rejects and not self._go_on:
+                break
+        return rejects
+
+    def _write_part(self, records: Sequence[Any]) -> list[tuple[int, Exception]]:
         failures: list[tuple[int, Exception]] = []
         start = 0
         while self._reader is None and start < len(records):
@@ -142,7 +160,7 @@ class TableLoad:
             positions = _without(positions, unfit, failures)
             if self._go_on or not failures:
                 _without(positions, self._insert(rows), failures)
-        return [Reject(at, records[at], error) for at, error in failures]
+        return failures
 
     def _settle_columns(self, records: Sequence[Any], start: int) -> None:
         """Take the load's columns from the first record that fits the table, and make the table if there is none.
@@ -156,6 +174,11 @@ class TableLoad:
         if problem:
             raise ValidationError(problem)
         if self._columns is None:
+            try:
+                for key in keys:
+                    check_identifier("the name of a column", key)
+            except ValueError as error:
+                raise ValidationError(str(error)) from error
             hints = field_hints(class_of(record))
             try:
                 if hints is not None and set(hints) == set(keys):
@@ -178,19 +201,17 @@ class TableLoad:
 
     def _misfit(self, keys: Sequence[str]) -> str:
         """Say why records with these keys cannot be written; empty if they can."""
-        table = self._plan.table
-        if self._columns is None:
-            needed, known = list(self._plan.key), None
-        else:
-            needed = [each.name for each in self._columns if each.needed]
-            known = [each.name for each in self._columns]
-        columns = "" if known is None else f"; its columns are {', '.join(map(repr, known))}"
-        for name in keys if known is not None else ():
-            if name not in (known or ()):
-                return f"table {table!r} has no column {name!r}, which the records have{columns}"
+        columns = self._columns
+        table = f"table {self._plan.table!r}"
+        needed = self._plan.key if columns is None else [each.name for each in columns if each.needed]
+        known = keys if columns is None else [each.name for each in columns]
+        described = "" if columns is None else f"; its columns are {', '.join(map(repr, known))}"
+        for name in keys:
+            if name not in known:
+                return f"{table} has no column {name!r}, which the records have{described}"
         for name in needed:
             if name not in keys:
-                return f"table {table!r} needs column {name!r}, which the records lack{columns}"
+                return f"{table} needs column {name!r}, which the records lack{described}"
         return "" if keys else "the record has no fields"
 
     def _insert_statement(self, keys: Sequence[str]) -> str:

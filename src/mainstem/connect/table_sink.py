@@ -74,7 +74,7 @@ class TableSink(SinkStage[T_contra]):
         (1, 'at-least-once')
     """
 
-    chunk_size = 4 * CHUNK_SIZE  # each write goes through a thread, which costs as much as inserting some 100 rows
+    chunk_size = 10 * CHUNK_SIZE  # each write goes through a thread, which costs as much as inserting some 100 rows
 
     @overload
     def __init__(

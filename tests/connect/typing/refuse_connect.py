@@ -1,0 +1,27 @@
+"""What type checkers must refuse of sources and sinks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accept_connect import User, cell_of, name_of
+
+from mainstem import LoadReport, MapStage, Pipeline
+from mainstem.connect import CsvSource, JsonLinesSource, SqlSource, TableSink
+
+name_stage = MapStage(name_of)
+cell_stage = MapStage(cell_of)
+rows = CsvSource("x.csv")
+users = CsvSource("x.csv", record_type=User)
+user_sink = TableSink("sqlite:///x.db", "t", record_type=User)
+
+rows >> name_stage  # expect: operator, reportOperatorIssue
+users >> cell_stage  # expect: operator, reportOperatorIssue
+rows >> user_sink  # expect: operator, reportOperatorIssue
+CsvSource("x.csv", record_type=User(""))  # expect: call-overload, reportCallIssue, reportArgumentType
+CsvSource(5)  # expect: call-overload, reportArgumentType
+CsvSource("x.csv", seperator=";")  # expect: call-overload, reportCallIssue
+JsonLinesSource("x.jsonl", record_type="User")  # expect: call-overload, reportCallIssue, reportArgumentType
+SqlSource("sqlite://")  # expect: call-overload, reportCallIssue
+TableSink("sqlite:///x.db", "t", mode="append")  # expect: call-overload, reportArgumentType
+Pipeline[list[Any], LoadReport]("load").add_stage(users)  # expect: arg-type, reportCallIssue, reportArgumentType
