@@ -13,6 +13,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from mainstem import (
     LoadReport,
     MapStage,
@@ -53,7 +55,7 @@ def to_user(row: Row) -> User:
 
 
 async def existing_addresses(database: Path) -> set[str]:
-    if not database.exists():
+    if not await anyio.Path(database).exists():
         return set()
     users = SqlSource(f"sqlite:///{database}", "SELECT email FROM users")
     known = await Pipeline[None, list[dict[str, Any]]]("existing_users").add_stage(users).execute()
