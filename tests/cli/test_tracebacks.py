@@ -12,6 +12,7 @@ import pytest
 
 from mainstem import MapStage, Pipeline
 from mainstem.cli.tracebacks import format_error
+from mainstem.connect import CsvSource
 
 HERE = __file__
 
@@ -65,12 +66,11 @@ def test_of_an_error_of_mainstem_the_users_line_remains() -> None:
 
 
 def test_an_error_without_frames_of_the_user_keeps_the_one_that_raised() -> None:
-    pipeline = Pipeline[Any, str]("x").add_stage(MapStage[Any, int](int))
-    error = error_of(pipeline.run, [1])
+    error = error_of(json.loads, "{")
     error.__traceback__ = error.__traceback__.tb_next if error.__traceback__ else None
     files = files_of(format_error(error))
     assert len(files) == 1
-    assert files[0].endswith("pipeline.py")
+    assert files[0].endswith("decoder.py")
 
 
 def test_causes_and_members_of_groups_are_cut_too() -> None:
@@ -144,3 +144,15 @@ def _raise(error: BaseException) -> None:
 def test_the_frames_left_out_are_counted() -> None:
     lines = format_error(error_of(os.path.join, 1))
     assert "left out" not in "".join(lines) or re.search(r"\(\d+ frames? of libraries left out", lines[-1])
+
+
+def test_an_error_of_mainstems_own_that_no_code_of_the_users_led_to_is_its_text(tmp_path: Path) -> None:
+    source = CsvSource(tmp_path / "absent.csv")
+    error = Pipeline[None, Any]("x").add_stage(source).run().error
+    assert error is not None
+    lines = format_error(error)
+    assert files_of(lines) == []
+    assert "FileNotFoundError" not in "".join(lines)
+    assert lines[0].startswith("mainstem.errors.ConnectError: cannot read ")
+    assert lines[-1].endswith("left out; --traceback shows everything)")
+    assert any("FileNotFoundError" in line for line in format_error(error, everything=True))

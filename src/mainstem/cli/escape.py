@@ -6,18 +6,25 @@ never sent. Rich markup is not interpreted anywhere: not by the consoles, and no
 
 from __future__ import annotations
 
+import os
 import re
 from unicodedata import category
 
 from rich.console import Console
 from rich.pretty import pretty_repr
 
+_FILE_WIDTH = 120
+"""Columns where nobody says how many there are: in a file, a pipe, a log."""
+
 _ORDINARY = re.compile(r"[ -~]*")
 
 
 def plain_console(*, stderr: bool = False) -> Console:
     """Make a console that prints text as it is, what the user's code prints while a live table is shown included."""
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _FILE_WIDTH
+    return console
 
 
 def printable(text: str) -> str:

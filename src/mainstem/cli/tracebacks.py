@@ -10,6 +10,7 @@ from traceback import FrameSummary, TracebackException
 import anyio
 
 from mainstem.cli.escape import printable_lines, shorten
+from mainstem.errors import MainstemError
 
 _PACKAGE = str(Path(__file__).parents[1])
 _MACHINERY = (_PACKAGE, str(Path(anyio.__file__).parent), os.fspath(Path(os.__file__).parent / "asyncio"))
@@ -22,7 +23,7 @@ def format_error(error: BaseException, *, own: str = "", everything: bool = Fals
     """Format an exception with its notes, causes and traceback, as Python does.
 
     Frames of libraries are left out. The one that raised is kept, unless it is mainstem's own or an event loop's and a
-    frame of the user's remains.
+    frame of the user's remains. An error of mainstem's own that no code of the user's led to is its text: it says all.
 
     Args:
         error: The exception.
@@ -33,7 +34,12 @@ def format_error(error: BaseException, *, own: str = "", everything: bool = Fals
         Lines that are safe to print.
     """
     formatted = TracebackException.from_exception(error)
-    left_out = 0 if everything else _cut(formatted, own, set())
+    if not everything and isinstance(error, MainstemError) and not _has_users_frame(formatted, own):
+        left_out = _count_frames(formatted)
+        formatted.stack.clear()
+        formatted.__cause__ = formatted.__context__ = None
+    else:
+        left_out = 0 if everything else _cut(formatted, own, set())
     lines = printable_lines("".join(formatted.format()).rstrip("\n"))
     if everything:
         return lines
@@ -59,6 +65,24 @@ def _cut(formatted: TracebackException, own: str, seen: set[int]) -> int:
         if other is not None:
             left_out += _cut(other, own, seen)
     return left_out
+
+
+def _chain(formatted: TracebackException) -> list[TracebackException]:
+    """Return an exception and those that led to it, one after another."""
+    chain: list[TracebackException] = []
+    following: TracebackException | None = formatted
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    return chain
+
+
+def _has_users_frame(formatted: TracebackException, own: str) -> bool:
+    return any(_is_users(frame, own) for each in _chain(formatted) for frame in each.stack)
+
+
+def _count_frames(formatted: TracebackException) -> int:
+    return sum(len(each.stack) for each in _chain(formatted))
 
 
 def _is_users(frame: FrameSummary, own: str) -> bool:
