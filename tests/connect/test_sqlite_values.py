@@ -11,7 +11,6 @@ from decimal import Decimal
 from enum import Enum, IntEnum
 from typing import Any
 
-import numpy
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -34,6 +33,23 @@ class Shade(str, Enum):
 class Odd(Enum):
     NOTHING = None
     LIST = [1]
+
+
+class Float64(float):
+    """As numpy's: a float and more."""
+
+
+class Text(str):
+    """As numpy's: a text and more."""
+
+
+class Int64:
+    """As numpy's: it can be used as an int, and is none."""
+
+    def __index__(self) -> int:
+        return 1
+
+    __int__ = __index__
 
 
 class Unfriendly:
@@ -154,8 +170,8 @@ def has_surrogate(text: str) -> bool:
         (date(2024, 5, 1), "2024-05-01"),
         (datetime(2024, 5, 1), "2024-05-01T00:00:00"),
         (Decimal("1.10"), "1.10"),
-        (numpy.float64(1.5), 1.5),
-        (numpy.str_("x"), "x"),
+        (Float64(1.5), 1.5),
+        (Text("x"), "x"),
     ],
     ids=repr,
 )
@@ -172,7 +188,7 @@ def test_forms_of_other_values(value: Any, stored: Any) -> None:
         object(),
         timedelta(1),
         Odd.LIST,
-        numpy.int64(1),
+        Int64(),
         bytearray(b"x"),
         1j,
         Unfriendly(),
