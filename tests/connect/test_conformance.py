@@ -113,7 +113,7 @@ def kind(request: pytest.FixtureRequest) -> Source:
     return SOURCES[request.param]
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 7, 501])
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 1001])
 def test_a_source_gives_every_record_in_order(kind: Source, tmp_path: Path, count: int) -> None:
     kind.write(tmp_path / kind.file, records(count))
     assert read(kind.make(tmp_path / kind.file)) == records(count)
@@ -173,12 +173,12 @@ def test_a_record_that_cannot_be_read_is_recorded_and_the_rest_is_read(kind: Sou
 
 @pytest.mark.anyio
 async def test_process_by_hand_gives_the_same_as_a_run(kind: Source, tmp_path: Path) -> None:
-    kind.write(tmp_path / kind.file, [*records(600), POISON, *records(3)])
+    kind.write(tmp_path / kind.file, [*records(1200), POISON, *records(3)])
     context = PipelineContext()
     result = await kind.make(tmp_path / kind.file, continue_on_error=True).process(None, context)
-    assert result.data == [*records(600), *records(3)]
-    assert (result.records_processed, result.records_failed) == (603, 1)
-    assert [entry.index for entry in context.errors] == [600]
+    assert result.data == [*records(1200), *records(3)]
+    assert (result.records_processed, result.records_failed) == (1203, 1)
+    assert [entry.index for entry in context.errors] == [1200]
 
 
 def test_a_missing_file_is_named(kind: Source, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("count", [1, 2, 501, 5001])
+@pytest.mark.parametrize("count", [1, 2, 501, 1001, 5001])
 def test_a_sink_stores_every_record_in_order(sink_kind: Sink, tmp_path: Path, count: int) -> None:
     target = tmp_path / sink_kind.file
     report = load(sink_kind.make(target), records(count))
@@ -355,7 +355,7 @@ def test_a_wrong_target_is_refused_at_construction(sink_kind: Sink, address: str
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("at", [0, 3, 600])
+@pytest.mark.parametrize("at", [0, 3, 1200])
 @pytest.mark.parametrize("bad", BAD_RECORDS, ids=repr)
 def test_a_record_that_is_not_taken_fails_the_load_and_nothing_is_stored(
     sink_kind: Sink, tmp_path: Path, at: int, bad: Any
@@ -368,7 +368,7 @@ def test_a_record_that_is_not_taken_fails_the_load_and_nothing_is_stored(
     assert result.context.errors[0].error is result.error
 
 
-@pytest.mark.parametrize("at", [0, 3, 600])
+@pytest.mark.parametrize("at", [0, 3, 1200])
 def test_a_failed_load_leaves_what_was_there(sink_kind: Sink, tmp_path: Path, at: int) -> None:
     target = tmp_path / sink_kind.file
     load(sink_kind.make(target), records(5))
@@ -377,7 +377,7 @@ def test_a_failed_load_leaves_what_was_there(sink_kind: Sink, tmp_path: Path, at
     assert files_in(tmp_path) == [sink_kind.file]
 
 
-@pytest.mark.parametrize("at", [0, 3, 600])
+@pytest.mark.parametrize("at", [0, 3, 1200])
 @pytest.mark.parametrize("bad", BAD_RECORDS, ids=repr)
 def test_a_record_that_is_not_taken_is_recorded_and_the_others_are_stored(
     sink_kind: Sink, tmp_path: Path, at: int, bad: Any

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import tracemalloc
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -80,6 +81,14 @@ class PersonModel(pydantic.BaseModel):
 )
 def test_what_a_file_holds(tmp_path: Path, content: str, expected: list[dict[str, str]]) -> None:
     assert read(CsvSource(write(tmp_path, content))) == expected
+
+
+@pytest.mark.anyio
+async def test_positions_count_the_byte_order_mark(tmp_path: Path) -> None:
+    path = write(tmp_path, "\ufeffa,b\n1,2\n3,4\n")
+    chunks = await read_chunks(CsvSource(path), chunk_size=1)
+    assert [chunk.position["byte"] for chunk in chunks] == [11, 15]
+    assert records_of(await read_chunks(CsvSource(path), start=chunks[0].position)) == [{"a": "3", "b": "4"}]
 
 
 def test_a_byte_order_mark_within_the_file_is_kept(tmp_path: Path) -> None:
@@ -171,6 +180,7 @@ ROWS = [
     (b'1,"x\xe9\ny"\n', b'1,"x\xe9\ny"', "byte 0xe9 is not valid utf-8"),
     ("1,\0\n", "1,\0", "NUL"),
     ('"1"2,3\n', '"1"2,3', "its quotes do not match"),
+    ('"5" pipe",2\n', '"5" pipe",2', "its quotes do not match"),
     ("1,2\r3,4\n", "1,2\r3,4", "a carriage return stands alone"),
 ]
 
@@ -222,6 +232,18 @@ def test_an_unclosed_quote_in_a_large_file_is_no_matter_of_memory(tmp_path: Path
     assert len(raw) < csv.field_size_limit() + 10
     assert "(100001 lines)" in problem
     assert "its quote is never closed" in problem
+
+
+def test_an_overlong_cell_is_not_kept_in_memory(tmp_path: Path) -> None:
+    path = write(tmp_path, 'a,b\n"1,2\n' + "3,4\n" * 300_000)
+    tracemalloc.start()
+    try:
+        _, errors = read_with_errors(CsvSource(path, continue_on_error=True))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(errors) == 1
+    assert peak < 8_000_000  # the lines up to the limit; all of them would take three times that
 
 
 @pytest.mark.anyio

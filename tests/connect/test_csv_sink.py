@@ -138,6 +138,8 @@ def test_a_model_with_a_field_more_loses_nothing(tmp_path: Path) -> None:
     rows = [Model(x=1, y=2), Model(x=3), Model(x=5, y=6, z=7)]  # pyright: ignore[reportCallIssue]
     _, errors = load_with_errors(CsvSink(tmp_path / "w.csv", continue_on_error=True), rows)
     assert [index for index, _, _ in errors] == [1, 2]
+    _, errors = load_with_errors(CsvSink(tmp_path / "w.csv", continue_on_error=True), rows[1::-1])
+    assert [index for index, _, _ in errors] == [1]
 
 
 def test_columns_can_be_given(tmp_path: Path) -> None:

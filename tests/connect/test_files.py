@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import subprocess
 import sys
@@ -107,6 +108,36 @@ resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert f"cannot write {tmp_path / name}: File too large" in ran.stdout
     assert ran.stderr == ""
     assert names_in(tmp_path) == []
+
+
+def test_a_link_in_its_place_is_never_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "guessed")
+    (tmp_path / ".mainstem-guessed.tmp").symlink_to(victim)
+    with pytest.raises(ConnectError, match="File exists"):
+        PendingFile(tmp_path / "w")
+    assert victim.read_text() == "precious"
+
+
+def test_the_content_is_on_the_disk_before_it_takes_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def watched_fsync(handle: int) -> None:
+        steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else f"{os.fstat(handle).st_size} bytes")
+        fsync(handle)
+
+    def watched_replace(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(Path, "replace", watched_replace)
+    pending = PendingFile(tmp_path / "w")
+    pending.write(b"12345")
+    pending.commit()
+    assert steps == ["5 bytes", "rename", "folder"]
 
 
 def test_missing_rights_are_named() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import pytest
@@ -123,14 +124,73 @@ async def test_it_waits_for_a_lock_and_lets_others_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_waiting_for_a_lock_can_be_cancelled(tmp_path: Path) -> None:
+async def test_a_commit_waits_for_readers_to_end(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE t (a)")
+        other.executemany("INSERT INTO t VALUES (?)", [(1,), (2,)])
+        cursor = other.execute("SELECT a FROM t")
+        assert next(cursor) == (1,)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(TableSink(f"sqlite:///{path}", "t").process, [{"a": 3}], PipelineContext())
+            await anyio.sleep(0.1)
+            cursor.close()
+        assert other.execute("SELECT count(*) FROM t").fetchone() == (3,)
+
+
+class CountedConnection(sqlite3.Connection):
+    """A connection that tells what is still open, and how sure its commits are."""
+
+    still_open = 0
+    synchronous: ClassVar[list[int]] = []
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.execute("PRAGMA synchronous = OFF")
+        type(self).still_open += 1
+
+    def close(self) -> None:
+        self.synchronous.append(self.execute("PRAGMA synchronous").fetchone()[0])
+        super().close()
+        type(self).still_open -= 1
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> type[CountedConnection]:
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *given, **options: connect(*given, factory=CountedConnection, **options)
+    )
+    monkeypatch.setattr(CountedConnection, "still_open", 0)
+    monkeypatch.setattr(CountedConnection, "synchronous", [])
+    return CountedConnection
+
+
+def test_every_connection_is_closed_and_every_commit_is_sure(tmp_path: Path, counted: type[CountedConnection]) -> None:
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    load(TableSink(url, "t"), [{"a": 1}])
+    kept = [refusal_of(TableSink(url, "t"), [{"b": 1}]), refusal_of(TableSink(url, "t", key="k"), [{"a": 1}])]
+    assert counted.synchronous == [2, 2, 2]
+    read(SqlSource(url, "SELECT a FROM t"))
+    kept_error = failure_of(SqlSource(url, "SELECT b FROM t"))
+    assert counted.still_open == 0
+    assert kept_error
+    assert all(result.error for result in kept)
+
+
+@pytest.mark.anyio
+async def test_waiting_for_a_lock_can_be_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "shop.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("CREATE TABLE t (a)")
         other.execute("BEGIN IMMEDIATE")
+        counted_connect = partial(sqlite3.connect, factory=CountedConnection)
+        monkeypatch.setattr(sqlite3, "connect", counted_connect)
+        monkeypatch.setattr(CountedConnection, "still_open", 0)
         with anyio.fail_after(10), anyio.move_on_after(0.02) as scope:
             await TableSink(f"sqlite:///{path}", "t").process([{"a": 1}], PipelineContext())
         assert scope.cancelled_caught
+        assert CountedConnection.still_open == 0
 
 
 class SmallDatabase(sqlite3.Connection):

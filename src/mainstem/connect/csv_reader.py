@@ -188,7 +188,7 @@ class CsvReader:
                 problem = _explain_csv_error(error, feed, len(feed.row) + skipped)
             if cells or problem:
                 yield _Row(line, b"".join(feed.row), cells, problem)
-            line += len(feed.row) + skipped
+            line += len(feed.row)
 
     def _problem_with(self, cells: list[str], lines: list[bytes]) -> str:
         for line in lines:

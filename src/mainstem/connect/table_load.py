@@ -20,7 +20,6 @@ from mainstem.connect.sqlite_columns import (
     quoted,
 )
 from mainstem.connect.sqlite_values import ColumnValues, store_rows
-from mainstem.endpoints import CHUNK_SIZE
 from mainstem.errors import ConnectError, ValidationError
 from mainstem.records import field_hints
 
@@ -32,6 +31,10 @@ _CHANGED_BY_DELETING = """
     SELECT m.name, f.on_delete FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f
     WHERE m.type = 'table' AND f."table" = ? COLLATE NOCASE AND f.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')
 """
+
+
+_AT_ONCE = 500
+"""Rows that are converted and inserted at a time: below the 700 allocations after which the garbage collector looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,8 @@ class TableLoad:
             ConnectError: If the table cannot be made, or a trigger ended the transaction.
         """
         rejects: list[Reject] = []
-        for first in range(0, len(records), CHUNK_SIZE):
-            part = records[first : first + CHUNK_SIZE]
+        for first in range(0, len(records), _AT_ONCE):
+            part = records[first : first + _AT_ONCE]
             rejects += [Reject(first + at, part[at], error) for at, error in self._write_part(part)]
             if rejects and not self._go_on:
                 break

@@ -16,7 +16,7 @@ from mainstem.connect.sqlite import database_errors, database_path, open_databas
 from mainstem.connect.sqlite_columns import check_identifier, declare
 from mainstem.connect.table_load import TableLoad, TablePlan
 from mainstem.context import PipelineContext
-from mainstem.endpoints import CHUNK_SIZE, LoadReport, Position, SinkStage, SinkTransaction
+from mainstem.endpoints import LoadReport, Position, SinkStage, SinkTransaction
 from mainstem.errors import ConnectError
 from mainstem.records import field_hints
 from mainstem.type_hints import iterable_of
@@ -74,7 +74,7 @@ class TableSink(SinkStage[T_contra]):
         (1, 'at-least-once')
     """
 
-    chunk_size = 10 * CHUNK_SIZE  # each write goes through a thread, which costs as much as inserting some 100 rows
+    chunk_size = 5000  # each write goes through a thread, which costs as much as inserting some 100 rows
 
     @overload
     def __init__(
