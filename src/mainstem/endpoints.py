@@ -30,8 +30,7 @@ Position: TypeAlias = Mapping[str, Any]
 """Where in a source a chunk ends: plain JSON values that only the source understands."""
 
 CHUNK_SIZE = 1000
-"""Records in a chunk, where nobody says otherwise: few enough to stay in the processor's cache, and enough for what is
-paid per chunk to vanish."""
+"""Records in a chunk, where nobody says otherwise: what is paid per chunk vanishes, and it stays in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +123,10 @@ class LoadReport:
 
 
 class SinkTransaction(ABC, Generic[T_contra]):
-    """One load in progress: what ``SinkStage.begin`` returns. It holds all the state, so runs of one sink may
-    overlap."""
+    """One load in progress: what ``SinkStage.begin`` returns.
+
+    It holds all the state, so runs of one sink may overlap.
+    """
 
     @abstractmethod
     async def write(self, records: Sequence[T_contra]) -> int:

@@ -26,8 +26,7 @@ L = TypeVar("L")
 
 
 class ExtractStage(PipelineStage[Any, list[Any]]):
-    """Fetch records with a function of no argument, or of the value given to ``execute``; made by
-    ``create_etl_pipeline``."""
+    """Fetch records with a function of no argument, or of the value given to ``execute``."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = RecordFunction(function, "extract")
@@ -51,7 +50,7 @@ class ExtractStage(PipelineStage[Any, list[Any]]):
 
 
 class LoadStage(PipelineStage[list[Any], Any]):
-    """Persist the list of records with a function; made by ``create_etl_pipeline``."""
+    """Persist the list of records with a function."""
 
     def __init__(self, function: Callable[[list[Any]], Any]) -> None:
         self._function = RecordFunction(function, "load")

@@ -19,8 +19,7 @@ from mainstem.events import await_observer, describe_observer
 logger = logging.getLogger("mainstem.hooks")
 
 StageHook: TypeAlias = Callable[[str, Any, PipelineContext], object]
-"""A ``before_stage`` or ``after_stage`` hook: stage name, data, context. Sync, or async (what it returns is
-awaited)."""
+"""A ``before_stage`` or ``after_stage`` hook: stage name, data, context. Sync or async, as all hooks."""
 
 ErrorHook: TypeAlias = Callable[[str, Exception, PipelineContext], object]
 """An ``on_error`` hook: stage name, exception, context."""

@@ -160,8 +160,7 @@ _PENDING = object()
 async def _await_each(
     records: Sequence[Any], call: Callable[[int], Awaitable[Any]], go_on: bool, concurrency: int
 ) -> Calls:
-    """Await ``call(position)`` for each record, at most ``concurrency`` at a time; answers come in the records'
-    order."""
+    """Await ``call(position)`` for each record, at most ``concurrency`` at a time; the answers are in order."""
     answers: list[Any] = [_PENDING] * len(records)
     failures: list[Failure] = []
     positions = iter(range(len(records)))
