@@ -40,7 +40,8 @@ types: setup
 	$(PY) -m pyright
 
 unit: setup
-	$(PY) -m pytest -n 2 --cov --cov-report=term
+	$(PY) -m pytest -q -m alone
+	$(PY) -m pytest -n 2 -m "not alone" --cov --cov-report=term
 
 wheel: setup
 	./scripts/test_wheel.sh

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import mainstem
 
 ROOT = Path(__file__).parent.parent
@@ -41,6 +43,7 @@ def test_importing_it_loads_no_extra() -> None:
     assert foreign == {"mainstem", "anyio", "typing_extensions"}
 
 
+@pytest.mark.alone
 def test_importing_it_takes_at_most_60_ms_where_anyio_takes_17(tmp_path: Path) -> None:
     """As a ratio, because machines differ; 17 ms is what ``import anyio`` takes where the 60 ms were set."""
     fresh_import("mainstem", tmp_path)
