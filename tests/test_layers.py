@@ -23,7 +23,7 @@ FLOORS = [
     ["pipeline"],
     ["etl"],
     ["__init__"],
-    ["cli"],
+    ["cli", "testing"],
     ["__main__"],
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

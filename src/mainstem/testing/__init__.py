@@ -1,0 +1,7 @@
+"""The test kit: what helps to test pipelines and stages of one's own."""
+
+from __future__ import annotations
+
+from mainstem.testing.laws import LawBrokenError, check_laws
+
+__all__ = ["LawBrokenError", "check_laws"]
