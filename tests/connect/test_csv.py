@@ -17,7 +17,7 @@ import anyio
 import msgspec
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.connect.reading import errors_in, failure_of, read, read_chunks, read_with_errors, records_of
 
@@ -389,6 +389,7 @@ def test_its_name_can_be_given() -> None:
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
 
 
+@settings(deadline=None)  # files and databases take what time they take
 @given(rows=st.lists(st.lists(cells, min_size=2, max_size=2), max_size=12), end=st.sampled_from(["\n", "\r\n"]))
 def test_it_reads_what_the_csv_module_writes_from_every_position(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], end: str
@@ -413,6 +414,7 @@ def test_it_reads_what_the_csv_module_writes_from_every_position(
 pieces = [b"1,2\n", b'"', b"\n", b",", b"\xff", b"\0", b"x", b"\r", b'"3\n3",4\n']
 
 
+@settings(deadline=None)  # files and databases take what time they take
 @given(content=st.lists(st.sampled_from(pieces)).map(b"".join), chunk_size=st.integers(1, 4))
 def test_any_bytes_are_read_to_the_end_and_the_same_in_any_chunks(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, chunk_size: int

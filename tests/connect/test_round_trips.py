@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.connect.reading import load, read
 
@@ -70,6 +70,7 @@ def exactly(found: list[Any]) -> list[list[tuple[type, Any, str]]]:
     ]
 
 
+@settings(deadline=None)  # files and databases take what time they take
 @given(expected=many)
 @pytest.mark.parametrize("name", ["r.csv", "r.csv.gz"])
 def test_csv(tmp_path_factory: pytest.TempPathFactory, expected: list[Record], name: str) -> None:
@@ -78,6 +79,7 @@ def test_csv(tmp_path_factory: pytest.TempPathFactory, expected: list[Record], n
     assert exactly(read(CsvSource(path, record_type=Record))) == exactly(expected)
 
 
+@settings(deadline=None)  # files and databases take what time they take
 @given(expected=many)
 @pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.gz"])
 def test_json_lines(tmp_path_factory: pytest.TempPathFactory, expected: list[Record], name: str) -> None:
@@ -86,6 +88,7 @@ def test_json_lines(tmp_path_factory: pytest.TempPathFactory, expected: list[Rec
     assert exactly(read(JsonLinesSource(path, record_type=Record))) == exactly(expected)
 
 
+@settings(deadline=None)  # files and databases take what time they take
 @given(expected=many)
 def test_table(tmp_path_factory: pytest.TempPathFactory, expected: list[Record]) -> None:
     url = f"sqlite:///{tmp_path_factory.mktemp('table') / 'r.db'}"
@@ -104,6 +107,7 @@ def dicts(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> list[dict[str, Any
     return draw(st.lists(st.fixed_dictionaries(dict.fromkeys(keys, values)), max_size=5))
 
 
+@settings(deadline=None)  # files and databases take what time they take
 @given(expected=dicts(text))
 def test_texts_as_csv(tmp_path_factory: pytest.TempPathFactory, expected: list[dict[str, Any]]) -> None:
     path = tmp_path_factory.mktemp("csv") / "r.csv"
@@ -120,6 +124,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)  # files and databases take what time they take
 @given(expected=st.lists(st.dictionaries(st.text(st.characters(codec="utf-8")), json_values, max_size=4), max_size=5))
 def test_any_json_as_json_lines(tmp_path_factory: pytest.TempPathFactory, expected: list[dict[str, Any]]) -> None:
     path = tmp_path_factory.mktemp("json") / "r.jsonl"
@@ -130,6 +135,7 @@ def test_any_json_as_json_lines(tmp_path_factory: pytest.TempPathFactory, expect
 plain = st.none() | st.integers(-(2**63), 2**63 - 1) | text | st.binary(max_size=4)
 
 
+@settings(deadline=None)  # files and databases take what time they take
 @given(expected=dicts(plain))
 def test_values_of_mixed_classes_as_a_table(
     tmp_path_factory: pytest.TempPathFactory, expected: list[dict[str, Any]]

@@ -12,7 +12,7 @@ from enum import Enum, IntEnum
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mainstem import ValidationError
@@ -94,6 +94,7 @@ values = (
 )
 
 
+@settings(deadline=None)  # files and databases take what time they take
 @given(value=values, declared=st.sampled_from(DECLARED))
 @example(value="a\0b", declared="TEXT")
 @example(value=" 1 ", declared="NUMERIC")
@@ -115,6 +116,7 @@ def test_no_value_is_taken_that_sqlite_would_change(connection: sqlite3.Connecti
     assert type(stored) is type(value)
 
 
+@settings(deadline=None)  # files and databases take what time they take
 @given(value=values, declared=st.sampled_from(DECLARED))
 def test_values_are_refused_only_where_sqlite_would_change_them(
     connection: sqlite3.Connection, value: Any, declared: str
@@ -134,6 +136,7 @@ def test_values_are_refused_only_where_sqlite_would_change_them(
         )
 
 
+@settings(deadline=None)  # files and databases take what time they take
 @given(column=st.lists(values, min_size=1, max_size=5), declared=st.sampled_from(DECLARED), key=st.booleans())
 def test_a_column_at_once_is_the_same_as_value_by_value(column: list[Any], declared: str, key: bool) -> None:
     check = ColumnValues(Column("c", declared, key=key))

@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.connect.reading import load, load_with_errors, refusal_of
 
@@ -260,6 +260,7 @@ hostile = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_siz
 )
 
 
+@settings(deadline=None)  # files and databases take what time they take
 @given(table=hostile.filter(lambda name: not name.lower().startswith("sqlite_")), column=hostile)
 def test_any_name_is_that_name_and_nothing_else_happens(
     tmp_path_factory: pytest.TempPathFactory, table: str, column: str

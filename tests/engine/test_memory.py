@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -23,6 +24,7 @@ from mainstem import (
     StageKind,
     StageResult,
 )
+from mainstem.connect import JsonLinesSource
 from mainstem.endpoints import CHUNK_SIZE
 from mainstem.engine.memory import YIELD_EVERY
 from runs import Abort, check_accounts, errors_of, execute, pipeline_of, raising_iterator, run, watch
@@ -276,3 +278,19 @@ async def test_long_sync_work_gives_other_tasks_a_turn_and_notices_a_cancellatio
         await pipeline.execute(list(range(50 * CHUNK_SIZE)))
     assert scope.cancelled_caught
     assert len(seen) <= 2 * CHUNK_SIZE
+
+
+async def test_a_record_that_ends_the_reading_of_a_source_is_counted_as_failed(tmp_path: Path) -> None:
+    file = tmp_path / "numbers.jsonl"
+    file.write_text("".join(f'{{"number": {number}}}\n' for number in range(1500)) + "broken\n")
+    pipeline = pipeline_of(JsonLinesSource(file), MapStage(len), MapStage(str))
+    result = await pipeline.execute(None)
+    assert not result.success
+    assert result.stage_results["JsonLinesSource"].records_failed == 1
+    assert [entry.index for entry in result.context.errors] == [1500]
+
+
+async def test_a_source_that_fails_for_no_records_sake_counts_none(tmp_path: Path) -> None:
+    result = await pipeline_of(JsonLinesSource(tmp_path / "absent.jsonl"), MapStage(len)).execute(None)
+    assert not result.success
+    assert result.stage_results["JsonLinesSource"].records_failed == 0

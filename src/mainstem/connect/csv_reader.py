@@ -15,6 +15,9 @@ from mainstem.connect.rejects import Reject
 from mainstem.errors import ConnectError, ValidationError
 from mainstem.records import parse_each
 
+_AT_ONCE = 128
+"""Rows that are held at a time: few enough to stay in the processor's cache until they are records."""
+
 
 class CsvFormat:
     """How a CSV file is written.
@@ -128,21 +131,20 @@ class CsvReader:
             The records, and the rows that cannot be read, counted from the beginning of the file; ``None`` at its end.
         """
         first = self._lines.position.record
-        rows = self._read_fast(limit)
+        records: list[Any] | None = self._read_fast(limit)
         if not self._lines.taken:
             return None
         rejects: list[Reject] = []
-        numbers: list[tuple[int, int]] | None = None  # record and line of each row, where they are known
-        if rows is None:
+        numbers: list[tuple[int, int]] | None = None  # position and line of each record, where they are known
+        if records is None:
             # What was tried is forgotten; the same lines again, and those that the last row still needs.
-            rows, numbers = list[list[str]](), []
+            records, numbers = [], []
             for index, row in enumerate(self._read_carefully(list(self._lines.taken)), first):
                 if row.problem:
                     rejects.append(Reject(index, self._text_of(row), ConnectError(self._locate(row.line, row.problem))))
                 else:
-                    rows.append(row.cells)
+                    records.append(dict(zip(self._names, row.cells, strict=True)))
                     numbers.append((index, row.line))
-        records: list[Any] = list(map(dict, map(zip, repeat(self._names), rows)))
         if self._parse is not None:
             cells, (records, failures) = records, parse_each(self._parse, records)
             if failures and numbers is None:
@@ -156,20 +158,23 @@ class CsvReader:
         self._lines.settle(len(records) + len(rejects))
         return records, rejects
 
-    def _read_fast(self, limit: int) -> list[list[str]] | None:
-        """Read rows without looking at each; ``None`` if something is off."""
-        rows: list[list[str]] = []
+    def _read_fast(self, limit: int) -> list[dict[str, str]] | None:
+        """Read records without looking at each; ``None`` if something is off."""
+        records: list[dict[str, str]] = []
+        reader = self._format.reader(map(self._decode, self._lines))
+        width = len(self._names)
         try:
-            rows.extend(islice(self._format.reader(map(self._decode, self._lines)), limit))
+            while rows := list(islice(reader, min(_AT_ONCE, limit - len(records)))):
+                widths = set(map(len, rows))
+                if 0 in widths:  # blank lines
+                    widths.discard(0)
+                    rows = list(filter(None, rows))
+                if not widths <= {width}:
+                    return None
+                records.extend(map(dict, map(zip, repeat(self._names), rows)))
         except (csv.Error, UnicodeDecodeError):
             return None
-        widths = set(map(len, rows))
-        if 0 in widths:  # blank lines
-            widths.discard(0)
-            rows = list(filter(None, rows))
-        if not widths <= {len(self._names)} or b"\0" in b"".join(self._lines.taken):
-            return None
-        return rows
+        return None if b"\0" in b"".join(self._lines.taken) else records
 
     def _read_carefully(self, taken: list[bytes]) -> Iterator[_Row]:
         """Read the rows in these lines, one by one, with as many further lines as the last of them needs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -51,3 +51,14 @@ def settle_rejects(
             raise reject.error
         count += 1
     return count
+
+
+def set_aside(
+    positions: Sequence[int], failed: list[tuple[int, Exception]], failures: list[tuple[int, Exception]]
+) -> Sequence[int]:
+    """Move what failed among ``positions`` to ``failures``, under its position in the chunk, and return the others."""
+    if not failed:
+        return positions
+    failures += [(positions[at], error) for at, error in failed]
+    gone = {at for at, _ in failed}
+    return [position for at, position in enumerate(positions) if at not in gone]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import length_hint
 from typing import Any
 
-from mainstem.connect.rejects import Reject
+from mainstem.connect.rejects import Reject, set_aside
 from mainstem.connect.rows import Row, RowReader, class_of, keys_of
 from mainstem.connect.sqlite_columns import (
     Column,
@@ -158,11 +158,11 @@ class TableLoad:
                 start += 1
         if self._reader is not None:
             rows, mismatched = self._reader.read(records[start:] if start else records)
-            positions = _without(range(start, len(records)), mismatched, failures)
+            positions = set_aside(range(start, len(records)), mismatched, failures)
             rows, unfit = store_rows(self._values, rows)
-            positions = _without(positions, unfit, failures)
+            positions = set_aside(positions, unfit, failures)
             if self._go_on or not failures:
-                _without(positions, self._insert(rows), failures)
+                set_aside(positions, self._insert(rows), failures)
         return failures
 
     def _settle_columns(self, records: Sequence[Any], start: int) -> None:
@@ -292,14 +292,3 @@ class TableLoad:
     def _close(self) -> None:
         self._closed = True
         self._connection.close()
-
-
-def _without(
-    positions: Sequence[int], failed: list[tuple[int, Exception]], failures: list[tuple[int, Exception]]
-) -> Sequence[int]:
-    """Move what failed among ``positions`` to ``failures``, under its position in the chunk, and return the others."""
-    if not failed:
-        return positions
-    failures += [(positions[at], error) for at, error in failed]
-    gone = {at for at, _ in failed}
-    return [position for at, position in enumerate(positions) if at not in gone]

@@ -124,6 +124,8 @@ async def _run_from_source(source: StageRun, runs: Sequence[StageRun], data: Any
                 if failed is not None:
                     return failed
     except Exception as error:
+        of_a_record = any(entry.error is error and entry.index is not None for entry in context.errors)
+        source.account(0, 1 if of_a_record else 0, 0)
         return source.interrupt(error)
     return await collector.finish()
 
