@@ -193,7 +193,8 @@ class PendingFile:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
             self._raw = os.fdopen(os.open(self._temporary, flags, 0o666), "wb")
         self._path = path
-        self._packed = gzip.GzipFile("", "wb", fileobj=self._raw, mtime=0) if self._target.suffix == ".gz" else None
+        # Not GzipFile, whose own buffer complains of a full disk once more when it is collected. 31 means gzip.
+        self._packer = zlib.compressobj(wbits=31) if self._target.suffix == ".gz" else None
 
     def write(self, content: bytes) -> None:
         """Append to the file.
@@ -202,7 +203,7 @@ class PendingFile:
             ConnectError: If it cannot be written.
         """
         with file_errors(self._path, "write"):
-            (self._packed or self._raw).write(content)
+            self._raw.write(content if self._packer is None else self._packer.compress(content))
 
     def commit(self) -> None:
         """Make the file durable and move it over its target, in one step for whoever looks.
@@ -211,8 +212,8 @@ class PendingFile:
             ConnectError: If it cannot be written; call ``discard`` then.
         """
         with file_errors(self._path, "write"):
-            if self._packed is not None:
-                self._packed.close()
+            if self._packer is not None:
+                self._raw.write(self._packer.flush())
             self._raw.flush()
             with suppress(FileNotFoundError):
                 self._temporary.chmod(self._target.stat().st_mode & 0o7777)
@@ -224,10 +225,8 @@ class PendingFile:
 
     def discard(self) -> None:
         """Remove what was written. Once it is committed, or discarded, this does nothing."""
-        for file in (self._packed, self._raw):
-            with suppress(OSError):  # what is still in a buffer need not, and on a full disk cannot, be written
-                if file is not None:
-                    file.close()
+        with suppress(OSError):  # what is still in a buffer need not, and on a full disk cannot, be written
+            self._raw.close()
         self._temporary.unlink(missing_ok=True)
 
 
