@@ -465,3 +465,19 @@ def test_the_input_hint_of_a_pipeline_is_that_of_its_first_stage_or_its_annotati
     filled = Pipeline[list[int], list[str]]("filled").add_stage(MapStage(as_text))
     assert filled.input_hint.__args__ == (int,)
     assert filled.output_hint(Any) == list[str]
+
+
+def test_a_pipeline_cannot_be_a_stage_of_itself() -> None:
+    pipeline: Any = pipeline_of(MapStage(str))
+    with pytest.raises(TypeError, match="cannot be a stage of itself"):
+        pipeline.add_stage(pipeline)
+    assert len(pipeline.stages) == 1
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["fused", "watched"])
+@pytest.mark.parametrize("data", [None, 5, len])
+async def test_data_that_holds_no_records_is_a_failure_that_says_so(data: Any, watched: bool) -> None:
+    pipeline = pipeline_of(MapStage(str))
+    result = await (watch(pipeline) if watched else pipeline).execute(data)
+    assert not result.success
+    assert str(result.error) == f"a collection of records is needed, and {type(data).__name__} is none"

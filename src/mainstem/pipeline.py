@@ -256,11 +256,13 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
             The pipeline itself; its type now says what the new stage gives.
 
         Raises:
-            TypeError: If ``stage`` is no stage.
+            TypeError: If ``stage`` is no stage, or is the pipeline itself.
             StageTypeError: If it and what comes before it are annotated and do not fit.
         """
         if not isinstance(stage, PipelineStage):
             extend_checked((), Any, stage)
+        if stage is self:
+            raise TypeError(f"pipeline {self.name!r} cannot be a stage of itself")
         stages, hints = self._stages, self._output_hints
         hint = hints[-1] if hints else self._annotation()[0]
         for member in stage.members:

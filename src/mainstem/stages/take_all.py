@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from typing_extensions import TypeVar
 
@@ -11,13 +11,25 @@ from mainstem.errors import add_note_once
 T = TypeVar("T")
 
 
+def iterate(data: Iterable[T]) -> Iterator[T]:
+    """Return an iterator over the records of ``data``.
+
+    Raises:
+        TypeError: If there are none to be had.
+    """
+    kind = type(data)
+    if not hasattr(kind, "__iter__") and not hasattr(kind, "__getitem__"):
+        raise TypeError(f"a collection of records is needed, and {kind.__name__} is none")
+    return iter(data)
+
+
 def take_all(data: Iterable[T]) -> tuple[Sequence[T], Exception | None]:
     """Take all records out of ``data``; if it raises on the way, those before it and what it raised."""
     if isinstance(data, (list, tuple)):
         return data, None
     records: list[T] = []
     try:
-        records.extend(data)
+        records.extend(iterate(data))
     except Exception as error:
         add_note_once(error, f"raised by the input after {len(records)} records")
         return records, error
