@@ -71,7 +71,8 @@ class PipelineContext:
         metadata: A dictionary through which stages tell later ones something.
         errors: Everything that went wrong, in the order it happened.
         completed_stages: The names of the stages that have completed, in order.
-        current_stage: The name of the stage that is running, ``None`` before the first.
+        current_stage: The name of the stage that is running, ``None`` before the first; of stages that run in one loop,
+            the first of them.
         progress: The live counts of each stage that has begun, by name.
 
     Example:

@@ -311,3 +311,30 @@ async def test_an_awaitable_inside_the_loop_that_fails_ends_a_fail_fast_run(awai
     (entry,) = result.context.errors
     assert (entry.stage, entry.index, entry.record, str(entry.error)) == ("it", awaited - 1, awaited, "broken")
     assert any("function" in note for note in entry.error.__notes__)
+
+
+@pytest.mark.parametrize("kind", ["map", "filter", "check"])
+async def test_a_wrong_annotation_is_seen_even_if_the_first_chunks_do_not_reach_the_function(kind: str) -> None:
+    async def later(answer: Any) -> Any:
+        return answer
+
+    def number_of(number: int) -> int:
+        answer: Any = later(-number)
+        return answer
+
+    def is_wanted(number: int) -> bool:
+        answer: Any = later(number % 2 == 0)
+        return answer
+
+    def is_late(number: int) -> bool:
+        return number >= 2 * CHUNK_SIZE
+
+    stages: dict[str, Any] = {
+        "map": MapStage(number_of),
+        "filter": FilterStage(is_wanted),
+        "check": ValidateRecordsStage(is_wanted, continue_on_error=True),
+    }
+    data = list(range(5 * CHUNK_SIZE))
+    result = check_accounts(await pipeline_of(FilterStage(is_late), stages[kind]).execute(data), len(data))
+    late = data[2 * CHUNK_SIZE :]
+    assert result.data == ([-number for number in late] if kind == "map" else late[::2])

@@ -125,11 +125,13 @@ class FusedLoop:
     async def feed(self, records: Sequence[Any], *, last: bool) -> StageResult[Any]:
         """Feed a chunk of records through all the stages.
 
-        The last chunk goes stage by stage, so that a stage is known to have had all its input when a later one fails.
+        The last chunk goes stage by stage, so that a stage is known to have had all its input when a later one fails;
+        and so do chunks until every function has answered once, which shows if its annotation is wrong and it is async.
         """
         timed = self._chunks % TIMED_CHUNKS == 0
         self._chunks += 1
-        if last or timed or any(step.function.gave_awaitables for step in self._steps):
+        answered = all(run.progress.records_in > run.progress.records_failed for run in self._runs)
+        if last or timed or not answered or any(step.function.gave_awaitables for step in self._steps):
             return await self._feed_by_stage(self._runs, records, timed=timed)
         return await self._feed_by_loop(records)
 
