@@ -12,12 +12,12 @@ SOURCE = Path(__file__).parent.parent / "src" / "mainstem"
 
 FLOORS = [
     ["errors", "ids", "options", "side_by_side"],
-    ["events", "type_hints", "records"],
+    ["events", "records", "take_all", "type_hints"],
     ["context", "typecheck"],
     ["result", "hooks"],
     ["stage_run"],
     ["stage"],
-    ["endpoints"],
+    ["endpoints", "stateful"],
     ["stages"],
     ["engine", "connect"],
     ["pipeline"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from time import perf_counter
@@ -44,7 +45,12 @@ class StageProgress:
         records_passed: Records that came through.
         records_filtered: Records that it dropped on purpose.
         records_failed: Records that failed.
-        duration_ms: Time spent in the stage.
+        duration_ms: Time spent in the stage: busy, its own waiting for answers included.
+        waiting_ms: Time in which it had nothing to do: it waited for its input.
+        blocked_ms: Time in which it could not hand on its output, because the stages after it were not ready.
+        retry_ms: The part of ``duration_ms`` that went into waiting before, and making, second and later attempts.
+        throttle_ms: The part of ``duration_ms`` that a rate limit held it up.
+        queue_depth: The most chunks that waited before it at a time.
         done: Whether the stage has ended.
     """
 
@@ -53,6 +59,11 @@ class StageProgress:
     records_filtered: int = 0
     records_failed: int = 0
     duration_ms: float = 0.0
+    waiting_ms: float = 0.0
+    blocked_ms: float = 0.0
+    retry_ms: float = 0.0
+    throttle_ms: float = 0.0
+    queue_depth: int = 0
     done: bool = False
 
 
@@ -139,6 +150,13 @@ class PipelineContext:
         self.errors.append(entry)
         return entry
 
+    def add_time(self, *, retry_ms: float = 0.0, throttle_ms: float = 0.0) -> None:
+        """Count time that the running stage spends on retries, or is held up by a rate limit, in milliseconds."""
+        progress = self.progress.get(self.current_stage or "")
+        if progress is not None:
+            progress.retry_ms += retry_ms
+            progress.throttle_ms += throttle_ms
+
     def mark_completed(self, name: str) -> None:
         """Note that the stage called ``name`` has completed. Saying so twice counts once."""
         if name not in self.completed_stages:
@@ -154,6 +172,15 @@ class PipelineContext:
         child.errors = self.errors
         child._path = f"{self._path}{name}/"
         return child
+
+    def beside(self) -> PipelineContext:
+        """Make the context of a stage that runs beside others of this run.
+
+        It shares all but ``current_stage`` and ``chunk_start``, which say where the one stage is.
+        """
+        beside = copy(self)
+        beside.current_stage, beside.chunk_start = None, 0
+        return beside
 
     def begin(self) -> None:
         """Start the clock of ``elapsed_ms`` anew; ``Pipeline.execute`` does so."""

@@ -16,7 +16,7 @@ from mainstem.result import StageResult
 from mainstem.stage import PipelineStage
 from mainstem.stages.map import MapStage
 from mainstem.stages.record_function import RecordFunction
-from mainstem.stages.take_all import take_all
+from mainstem.take_all import take_all
 from mainstem.type_hints import function_hints, list_of, record_of
 
 I = TypeVar("I")  # noqa: E741

@@ -29,6 +29,7 @@ class StageResult(Generic[Data_co]):
         records_processed: Records handled without failure, those that a filter dropped included.
         records_failed: Records that failed.
         records_filtered: Records handled and dropped on purpose.
+        notes: What a reader of the report should know, in plain words: what was gathered, what was forgotten.
 
     Example:
         >>> StageResult(data=[1, 2], records_processed=3, records_filtered=1).records_passed
@@ -42,6 +43,7 @@ class StageResult(Generic[Data_co]):
     records_processed: int = 0
     records_failed: int = 0
     records_filtered: int = 0
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def failure(cls, error: Exception, *, records_processed: int = 0, records_failed: int = 0) -> StageResult[Any]:

@@ -19,7 +19,7 @@ from mainstem.hooks import Hooks, call_hooks
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage
 from mainstem.stage_run import StageRun
-from mainstem.stages.take_all import iterate
+from mainstem.take_all import iterate
 from mainstem.typecheck import RecordNet
 
 YIELD_EVERY = 0.01

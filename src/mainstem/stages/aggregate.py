@@ -14,7 +14,7 @@ from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
 from mainstem.stage_run import count_records
 from mainstem.stages.combiner import Combiner
-from mainstem.stages.take_all import take_all
+from mainstem.take_all import take_all
 from mainstem.type_hints import base_arguments, function_hints, iterable_of
 
 T = TypeVar("T")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from time import perf_counter
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
 from mainstem.options import check_count
 from mainstem.result import StageResult
-from mainstem.stage import GroupingStage, StageKind
-from mainstem.stages.take_all import take_all
+from mainstem.stage import GroupingStage
+from mainstem.stateful import StageState, StatefulStage
 
 T = TypeVar("T", default=Any)
 
 
-class BatchStage(GroupingStage[T, T]):
+class BatchStage(StatefulStage[T, list[T]], GroupingStage[T, T]):
     """Split the records into lists of ``size``, in order; the last may be shorter.
 
     ``FlattenStage`` is its inverse.
@@ -35,7 +34,7 @@ class BatchStage(GroupingStage[T, T]):
         [[1, 2], [3]]
     """
 
-    kind = StageKind.STATEFUL
+    expands: ClassVar[bool] = False
 
     def __init__(self, size: int, *, name: str | None = None) -> None:
         check_count("size of a batch", size)
@@ -43,10 +42,28 @@ class BatchStage(GroupingStage[T, T]):
         if name is not None:
             self.name = name
 
-    async def process(self, data: Iterable[T], context: PipelineContext) -> StageResult[list[list[T]]]:
-        started = perf_counter()
-        records, error = take_all(data)
-        if error is not None:
-            return StageResult.failure(error, records_processed=len(records))
-        batches = [list(records[at : at + self._size]) for at in range(0, len(records), self._size)]
-        return StageResult(data=batches, duration_ms=(perf_counter() - started) * 1000, records_processed=len(records))
+    def begin(self) -> StageState[T, list[T]]:
+        return _BatchState(self._size)
+
+
+class _BatchState(StageState[T, list[T]]):
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._begun: list[T] = []
+        """The records of the batch that is not full yet."""
+
+    async def feed(self, records: Sequence[T], context: PipelineContext) -> StageResult[list[list[T]]]:
+        waiting = [*self._begun, *records]
+        full = len(waiting) // self._size * self._size
+        batches = [waiting[at : at + self._size] for at in range(0, full, self._size)]
+        self._begun = waiting[full:]
+        return StageResult(data=batches, records_processed=len(records))
+
+    async def finish(self, context: PipelineContext) -> StageResult[list[list[T]]]:
+        return StageResult(data=[self._begun] if self._begun else [])
+
+    def snapshot(self) -> list[T]:
+        return list(self._begun)
+
+    def restore(self, snapshot: list[T]) -> None:
+        self._begun = list(snapshot)

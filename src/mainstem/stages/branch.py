@@ -15,7 +15,7 @@ from mainstem.result import CompositeResult, StageResult
 from mainstem.side_by_side import run_side_by_side
 from mainstem.stage import PipelineStage
 from mainstem.stage_run import StageRun, count_records, unique_names
-from mainstem.stages.take_all import take_all
+from mainstem.take_all import take_all
 from mainstem.type_hints import tuple_of
 
 I = TypeVar("I")  # noqa: E741

@@ -12,7 +12,7 @@ from mainstem.context import PipelineContext
 from mainstem.errors import add_note_once
 from mainstem.result import StageResult
 from mainstem.stage import StageKind, UngroupingStage
-from mainstem.stages.take_all import take_all
+from mainstem.take_all import take_all
 
 T = TypeVar("T", default=Any)
 

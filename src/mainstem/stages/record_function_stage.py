@@ -17,7 +17,7 @@ from mainstem.options import check_count
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
 from mainstem.stages.record_function import STOP_ITERATION_RAISED, Calls, RecordFunction
-from mainstem.stages.take_all import take_all
+from mainstem.take_all import take_all
 
 In_contra = TypeVar("In_contra", contravariant=True)
 Out_co = TypeVar("Out_co", covariant=True)
