@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "mainstem"
 
 FLOORS = [
     ["errors", "ids", "options", "side_by_side"],
-    ["events", "records", "take_all", "type_hints"],
+    ["events", "records", "retry", "take_all", "type_hints"],
     ["context", "typecheck"],
     ["result", "hooks"],
     ["stage_run"],
@@ -20,6 +20,8 @@ FLOORS = [
     ["endpoints", "stateful"],
     ["stages"],
     ["engine", "connect"],
+    ["pipeline_run", "streaming"],
+    ["pipeline_calls"],
     ["pipeline"],
     ["etl"],
     ["__init__"],

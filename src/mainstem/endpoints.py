@@ -19,7 +19,7 @@ import anyio
 from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
-from mainstem.errors import add_note_once, describe_error
+from mainstem.errors import StageContractError, add_note_once, describe_error
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
 
@@ -199,35 +199,81 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
     async def process(self, data: Iterable[T_contra], context: PipelineContext) -> StageResult[LoadReport]:
         started = perf_counter()
         records = list(data)
-        rejected = 0
-        transaction = await self.begin(context)
-        first = context.chunk_start
+        load = Load(self)
         try:
-            for at in range(0, len(records), self.chunk_size):
-                context.chunk_start = first + at
-                rejected += await transaction.write(records[at : at + self.chunk_size])
-                await anyio.sleep(0)
-            await transaction.commit()
+            await load.start(context)
+            fed = await load.feed(records, context)
+            report = (await load.finish(context)).data
         except BaseException as error:
-            with anyio.CancelScope(shield=True):
-                await _abort_after(error, transaction)
+            await load.abort(error)
             raise
-        finally:
-            context.chunk_start = first
-        loaded = len(records) - rejected
         return StageResult(
-            data=LoadReport(
-                target=self.target, records_loaded=loaded, records_rejected=rejected, guarantee=self.guarantee
-            ),
+            data=report,
             duration_ms=(perf_counter() - started) * 1000,
-            records_processed=loaded,
-            records_failed=rejected,
+            records_processed=fed.records_processed,
+            records_failed=fed.records_failed,
         )
 
 
-async def _abort_after(error: BaseException, transaction: SinkTransaction[Any]) -> None:
-    """Abort the transaction; should that fail too, it must not hide why."""
-    try:
-        await transaction.abort()
-    except Exception as failure:
-        add_note_once(error, f"and to undo the load failed: {describe_error(failure)}")
+class Load:
+    """A sink's part in one run: its transaction, which is fed chunk by chunk and committed at the end.
+
+    Whoever starts it must end it, with ``finish`` or ``abort``.
+    """
+
+    wanted: int | None = None
+
+    def __init__(self, sink: SinkStage[Any]) -> None:
+        self._sink = sink
+        self._transaction: SinkTransaction[Any] | None = None
+        self._loaded = self._rejected = 0
+
+    async def start(self, context: PipelineContext) -> StageResult[Any]:
+        """Open the target."""
+        self._transaction = await self._sink.begin(context)
+        return StageResult(data=())
+
+    async def feed(self, records: Sequence[Any], context: PipelineContext) -> StageResult[Any]:
+        """Write the next records."""
+        transaction, size, first = self._open(), self._sink.chunk_size, context.chunk_start
+        rejected = 0
+        try:
+            for at in range(0, len(records), size):
+                context.chunk_start = first + at
+                rejected += await transaction.write(records[at : at + size])
+                await anyio.sleep(0)
+        finally:
+            context.chunk_start = first
+        self._loaded += len(records) - rejected
+        self._rejected += rejected
+        return StageResult(data=(), records_processed=len(records) - rejected, records_failed=rejected)
+
+    async def finish(self, context: PipelineContext) -> StageResult[LoadReport]:
+        """Commit, and say what was loaded."""
+        await self._open().commit()
+        self._transaction = None
+        sink = self._sink
+        return StageResult(
+            data=LoadReport(
+                target=sink.target,
+                records_loaded=self._loaded,
+                records_rejected=self._rejected,
+                guarantee=sink.guarantee,
+            )
+        )
+
+    async def abort(self, error: BaseException) -> None:
+        """Undo what was written, because of ``error``; should that fail too, it must not hide why."""
+        if self._transaction is None:
+            return
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._transaction.abort()
+            except Exception as failure:
+                add_note_once(error, f"and to undo the load failed: {describe_error(failure)}")
+        self._transaction = None
+
+    def _open(self) -> SinkTransaction[Any]:
+        if self._transaction is None:
+            raise StageContractError(f"the load into {self._sink.target} is not open")
+        return self._transaction

@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from inspect import isawaitable
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
+
+from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
 from mainstem.errors import ObserverError, StopPipeline, describe_error
@@ -26,6 +28,10 @@ ErrorHook: TypeAlias = Callable[[str, Exception, PipelineContext], object]
 
 CompletionHook: TypeAlias = Callable[[Any, PipelineContext], object]
 """An ``on_complete`` hook: output, context."""
+
+StageHookT = TypeVar("StageHookT", bound=StageHook)
+ErrorHookT = TypeVar("ErrorHookT", bound=ErrorHook)
+CompletionHookT = TypeVar("CompletionHookT", bound=CompletionHook)
 
 HOOK_NAMES = ("before_stage", "after_stage", "on_error", "on_complete")
 
@@ -77,6 +83,70 @@ class Hooks:
     def watch_stages(self) -> bool:
         """Whether a hook wants to see the whole data between stages."""
         return bool(self.before_stage or self.after_stage)
+
+    async def call_before(self, stage: str, data: Any, context: PipelineContext) -> None:
+        """Call the hooks for a stage that is about to be given ``data``.
+
+        Raises:
+            StopPipeline: If one of them raised it.
+        """
+        if self.before_stage:
+            context.current_stage = stage
+            await call_hooks(self.before_stage, (stage, data, context), stage, self.timeout)
+
+    async def call_after(self, stage: str, output: Any, context: PipelineContext) -> None:
+        """Call the hooks for a stage that has given ``output``.
+
+        Raises:
+            StopPipeline: If one of them raised it.
+        """
+        if self.after_stage:
+            await call_hooks(self.after_stage, (stage, output, context), stage, self.timeout)
+
+
+class Hookable:
+    """Something whose runs hooks can watch: the methods that register them."""
+
+    _hooks: Hooks
+
+    def before_stage(self, hook: StageHookT) -> StageHookT:
+        """Call ``hook(stage_name, data, context)`` immediately before each stage processes ``data``.
+
+        Sync or async; returned as it is, so this serves as a decorator. Like ``after_stage``, it sees the whole data,
+        so neighbouring stages no longer share chunks while it is registered.
+
+        Raises:
+            TypeError: If it cannot be called.
+        """
+        self._hooks.register("before_stage", hook)
+        return hook
+
+    def after_stage(self, hook: StageHookT) -> StageHookT:
+        """Call ``hook(stage_name, output, context)`` after each stage that succeeds; see ``before_stage``."""
+        self._hooks.register("after_stage", hook)
+        return hook
+
+    def on_error(self, hook: ErrorHookT) -> ErrorHookT:
+        """Call ``hook(stage_name, exception, context)`` when a stage fails; see ``before_stage``."""
+        self._hooks.register("on_error", hook)
+        return hook
+
+    def on_complete(self, hook: CompletionHookT) -> CompletionHookT:
+        """Call ``hook(output, context)`` after the pipeline has finished successfully; see ``before_stage``."""
+        self._hooks.register("on_complete", hook)
+        return hook
+
+    def add_hooks(self, bundle: object) -> Self:
+        """Register each of ``before_stage``, ``after_stage``, ``on_error``, ``on_complete`` that ``bundle`` has.
+
+        Returns:
+            The pipeline itself.
+
+        Raises:
+            TypeError: If it has none of them.
+        """
+        self._hooks.register_bundle(bundle)
+        return self
 
 
 async def call_hooks(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeAlias, overload
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, overload
 
 import anyio
 from typing_extensions import TypeVar
 
-from mainstem.context import PipelineContext, context_of_run
-from mainstem.engine.memory import MemoryRun
-from mainstem.errors import BlockingCallError, StageTypeError, StopPipeline, describe_error
-from mainstem.events import Event, EventBus, EventType, default_event_bus
-from mainstem.hooks import CompletionHook, ErrorHook, Hooks, StageHook, call_hooks
+from mainstem.context import PipelineContext
+from mainstem.endpoints import CHUNK_SIZE
+from mainstem.engine.chunks import is_async
+from mainstem.engine.layout import lay_out
+from mainstem.engine.plan import refuse_unbounded
+from mainstem.errors import BlockingCallError, StageTypeError
+from mainstem.events import EventBus, default_event_bus
+from mainstem.hooks import Hookable, Hooks
 from mainstem.ids import new_id
-from mainstem.result import PipelineResult, StageResult
+from mainstem.options import check_count
+from mainstem.pipeline_run import PipelineRun
+from mainstem.result import PipelineResult
+from mainstem.retry import RetryPolicy
 from mainstem.stage import (
     GroupingStage,
     PipelineStage,
@@ -25,17 +29,18 @@ from mainstem.stage import (
     UngroupingStage,
     extend_checked,
 )
-from mainstem.stage_run import count_records, summarize, unique_names
+from mainstem.stage_run import unique_names
 from mainstem.stages.aggregate import AggregateStage
 from mainstem.stages.batch import BatchStage
 from mainstem.stages.combiner import Combiner
 from mainstem.stages.filter import FilterStage
 from mainstem.stages.flatten import FlattenStage
+from mainstem.stages.limit import LimitStage
 from mainstem.stages.map import MapStage
+from mainstem.stages.tap import TapStage
 from mainstem.stages.validate import ValidateStage
+from mainstem.streaming import PipelineStream
 from mainstem.typecheck import RecordNet, check_join, fits, share_to_check, show
-
-logger = logging.getLogger("mainstem.pipeline")
 
 In_contra = TypeVar("In_contra", contravariant=True)
 Out = TypeVar("Out")
@@ -46,43 +51,23 @@ O = TypeVar("O")  # noqa: E741
 T = TypeVar("T")
 U = TypeVar("U")
 N = TypeVar("N")
-StageHookT = TypeVar("StageHookT", bound=StageHook)
-ErrorHookT = TypeVar("ErrorHookT", bound=ErrorHook)
-CompletionHookT = TypeVar("CompletionHookT", bound=CompletionHook)
 
 Check: TypeAlias = Literal["first", "all"] | float
 """Which records to check against the stages' annotations: the first, all, or a share such as ``0.01``."""
 
 if TYPE_CHECKING:
+    from mainstem.pipeline_calls import (
+        Execute,
+        ExecuteFromSource,
+        LastStageOutputMismatch,
+        Run,
+        RunFromSource,
+        Stream,
+        StreamFromSource,
+    )
+
     # How a wrong last stage is seen by every type checker: reading ``execute`` from a pipeline whose stages end in
     # something else than its ``Out`` gives an object that cannot be called, and whose name is the message.
-
-    class Execute(Protocol[In_contra, Out_co]):
-        """``execute`` of a finished pipeline."""
-
-        async def __call__(
-            self, data: In_contra, *, context: PipelineContext | None = None
-        ) -> PipelineResult[Out_co]: ...
-
-    class ExecuteFromSource(Protocol[Out_co]):
-        """``execute`` of a finished pipeline that begins with a source."""
-
-        async def __call__(
-            self, data: None = None, *, context: PipelineContext | None = None
-        ) -> PipelineResult[Out_co]: ...
-
-    class Run(Protocol[In_contra, Out_co]):
-        """``run`` of a finished pipeline."""
-
-        def __call__(self, data: In_contra, *, context: PipelineContext | None = None) -> PipelineResult[Out_co]: ...
-
-    class RunFromSource(Protocol[Out_co]):
-        """``run`` of a finished pipeline that begins with a source."""
-
-        def __call__(self, data: None = None, *, context: PipelineContext | None = None) -> PipelineResult[Out_co]: ...
-
-    class LastStageOutputMismatch(Generic[O, N]):
-        """The pipeline is to give ``O``, and its last stage gives ``N``: it cannot be run."""
 
     class _ExecuteAttribute:
         @overload
@@ -102,8 +87,19 @@ if TYPE_CHECKING:
         def __get__(self, pipeline: Pipeline[I, O, N], owner: Any) -> LastStageOutputMismatch[O, N]: ...
         def __get__(self, pipeline: Any, owner: Any) -> Any: ...
 
+    class _StreamAttribute:
+        @overload
+        def __get__(self, pipeline: Pipeline[None, O, O], owner: Any) -> StreamFromSource[O]: ...
+        @overload
+        def __get__(self, pipeline: Pipeline[list[T], O, O], owner: Any) -> Stream[T, O]: ...
+        @overload
+        def __get__(self, pipeline: Pipeline[Any, O, O], owner: Any) -> Stream[Any, O]: ...
+        @overload
+        def __get__(self, pipeline: Pipeline[I, O, N], owner: Any) -> LastStageOutputMismatch[O, N]: ...
+        def __get__(self, pipeline: Any, owner: Any) -> Any: ...
 
-class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Current_co]):
+
+class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra, Out, Current_co]):
     """A named sequence of stages from ``In`` to ``Out``, which can be run, watched and used as a stage.
 
     Write ``Pipeline[In, Out]("name").add_stage(...)``. A third type parameter, which one never writes, follows the type
@@ -154,6 +150,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
 
         execute = _ExecuteAttribute()
         run = _RunAttribute()
+        stream = _StreamAttribute()
 
     else:
 
@@ -183,7 +180,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
                     ``SystemExit``.
             """
             self._check_output()
-            return await self._execute(data, PipelineContext() if context is None else context)
+            return await self._begin_run(PipelineContext() if context is None else context).execute(data)
 
         def run(self, data: Any = None, *, context: PipelineContext | None = None) -> PipelineResult[Any]:
             """Do what ``execute`` does, and wait for it; for code that is not async.
@@ -201,6 +198,78 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
 
             anyio.run(execute)
             return results[0]
+
+        def stream(
+            self,
+            source: Any = None,
+            *,
+            chunk_size: int = CHUNK_SIZE,
+            context: PipelineContext | None = None,
+            ordered: bool = True,
+            max_in_flight: int | None = None,
+            bounded: bool = False,
+        ) -> PipelineStream[Any]:
+            """Run the stages as a stream: chunk by chunk, in bounded memory, with the answer that ``execute`` gives.
+
+            Parts that wait (a source, an async function, a sink) run beside one another, and nothing is read before it
+            is wanted. Hooks that watch stages see each chunk; ``on_complete`` is given ``None``, or the one value that
+            the last stage gives. A stage that needs its whole input gathers it, and a note in its result says so.
+
+            Args:
+                source: An iterable or async iterable of records; left out when the first stage is a source. Of an
+                    async iterable, a chunk holds what has arrived when it is asked for: no record waits for others.
+                chunk_size: The most records in a chunk of the input.
+                context: The run's context; a fresh one by default.
+                ordered: Whether the output keeps the order of the input. Without, a chunk whose async calls are done
+                    does not wait for those before it.
+                max_in_flight: The most chunks that there may be at a time between the input and whoever takes the
+                    output, at least 2; by default as many as keep all parts busy, see the stream's ``max_in_flight``.
+                bounded: Refuse stages that need their whole input, before anything is read.
+
+            Returns:
+                An async iterator of the output's chunks, best used in an ``async with`` block.
+
+            Raises:
+                StageTypeError: If the last stage does not give what the pipeline is annotated with.
+                UnboundedStageError: If ``bounded`` is asked for and a stage needs its whole input.
+                ValueError: If ``chunk_size`` or ``max_in_flight`` is out of range.
+
+            Example:
+                >>> from mainstem import MapStage
+                >>> async def main():
+                ...     pipeline = Pipeline[list[int], list[str]]("texts").add_stage(MapStage(str))
+                ...     async with pipeline.stream(range(5), chunk_size=2) as chunks:
+                ...         async for chunk in chunks:
+                ...             print(chunk)
+                ...     print(chunks.result.records_in)
+                >>> anyio.run(main)
+                ['0', '1']
+                ['2', '3']
+                ['4']
+                5
+            """
+            self._check_output()
+            check_count("chunk_size", chunk_size)
+            if max_in_flight is not None and max_in_flight < 2:
+                raise ValueError(f"max_in_flight must be at least 2, not {max_in_flight!r}")
+            if bounded:
+                refuse_unbounded(self._stages, unique_names(self._stages))
+            layouts = lay_out(
+                self._stages,
+                alongside=True,
+                chunk_size=chunk_size,
+                max_in_flight=max_in_flight,
+                async_input=is_async(source),
+            )
+            run_context = PipelineContext() if context is None else context
+            run = self._begin_run(run_context)
+
+            def conclude(result: PipelineResult[Any]) -> None:
+                stream.conclude(result)
+
+            chunks = run.stream(source, layouts, chunk_size, conclude, ordered=ordered)
+            stream = PipelineStream[Any](chunks, run_context, max(each.in_flight for each in layouts))
+            return stream
 
     def _set_up(self, name: str, event_bus: EventBus | None, hook_timeout: float, check: Check | None) -> None:
         from urllib.parse import quote  # late: it would be a tenth of the time that importing mainstem takes
@@ -281,6 +350,8 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
         *,
         continue_on_error: bool = False,
         concurrency: int = 1,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = None,
         name: str | None = None,
     ) -> Pipeline[I, O, list[U]]: ...
     @overload
@@ -290,6 +361,8 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
         *,
         continue_on_error: bool = False,
         concurrency: int = 1,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = None,
         name: str | None = None,
     ) -> Pipeline[I, O, list[U]]: ...
     def map(self: Pipeline[Any, Any, Any], fn: Callable[[Any], Any], **options: Any) -> Any:
@@ -302,16 +375,51 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
         *,
         continue_on_error: bool = False,
         concurrency: int = 1,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = None,
         name: str | None = None,
     ) -> Pipeline[I, O, list[T]]:
         """Add ``FilterStage(predicate, ...)``."""
         return self.add_stage(
-            FilterStage[T](predicate, continue_on_error=continue_on_error, concurrency=concurrency, name=name)
+            FilterStage[T](
+                predicate,
+                continue_on_error=continue_on_error,
+                concurrency=concurrency,
+                retry=retry,
+                timeout=timeout,
+                name=name,
+            )
+        )
+
+    def tap(
+        self: Pipeline[I, O, Iterable[T]],
+        fn: Callable[[T], object],
+        *,
+        continue_on_error: bool = False,
+        concurrency: int = 1,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = None,
+        name: str | None = None,
+    ) -> Pipeline[I, O, list[T]]:
+        """Add ``TapStage(fn, ...)``."""
+        return self.add_stage(
+            TapStage[T](
+                fn,
+                continue_on_error=continue_on_error,
+                concurrency=concurrency,
+                retry=retry,
+                timeout=timeout,
+                name=name,
+            )
         )
 
     def batch(self: Pipeline[I, O, Iterable[T]], size: int) -> Pipeline[I, O, list[list[T]]]:
         """Add ``BatchStage(size)``."""
         return self.add_stage(BatchStage[T](size))
+
+    def limit(self: Pipeline[I, O, Iterable[T]], count: int) -> Pipeline[I, O, list[T]]:
+        """Add ``LimitStage(count)``."""
+        return self.add_stage(LimitStage[T](count))
 
     def flatten(self: Pipeline[I, O, Iterable[Iterable[T]]]) -> Pipeline[I, O, list[T]]:
         """Add ``FlattenStage()``."""
@@ -342,127 +450,20 @@ class Pipeline(PipelineStage[In_contra, Current_co], Generic[In_contra, Out, Cur
         """Add ``ValidateStage(validator)``."""
         return self.add_stage(ValidateStage[T](validator, name=name))
 
-    def before_stage(self, hook: StageHookT) -> StageHookT:
-        """Call ``hook(stage_name, data, context)`` immediately before each stage processes ``data``.
-
-        Sync or async; returned as it is, so this serves as a decorator. Like ``after_stage``, it sees the whole data,
-        so neighbouring stages no longer share chunks while it is registered.
-
-        Raises:
-            TypeError: If it cannot be called.
-        """
-        self._hooks.register("before_stage", hook)
-        return hook
-
-    def after_stage(self, hook: StageHookT) -> StageHookT:
-        """Call ``hook(stage_name, output, context)`` after each stage that succeeds; see ``before_stage``."""
-        self._hooks.register("after_stage", hook)
-        return hook
-
-    def on_error(self, hook: ErrorHookT) -> ErrorHookT:
-        """Call ``hook(stage_name, exception, context)`` when a stage fails; see ``before_stage``."""
-        self._hooks.register("on_error", hook)
-        return hook
-
-    def on_complete(self, hook: CompletionHookT) -> CompletionHookT:
-        """Call ``hook(output, context)`` after the pipeline has finished successfully; see ``before_stage``."""
-        self._hooks.register("on_complete", hook)
-        return hook
-
-    def add_hooks(self, bundle: object) -> Self:
-        """Register each of ``before_stage``, ``after_stage``, ``on_error``, ``on_complete`` that ``bundle`` has.
-
-        Returns:
-            The pipeline itself.
-
-        Raises:
-            TypeError: If it has none of them.
-        """
-        self._hooks.register_bundle(bundle)
-        return self
-
     async def process(self, data: In_contra, context: PipelineContext) -> PipelineResult[Current_co]:
         """Run as a stage of another pipeline: a run with events of its own, which shares metadata and errors."""
         name = context.current_stage or self.name
-        return await self._execute(data, context.child(name, pipeline_id=new_id()))
+        return await self._begin_run(context.child(name, pipeline_id=new_id())).execute(data)
 
-    async def _execute(self, data: Any, context: PipelineContext) -> PipelineResult[Any]:
-        started = perf_counter()
-        hooks = self._hooks
+    def _begin_run(self, context: PipelineContext) -> PipelineRun:
         names = unique_names(self._stages)
-        nets = self._record_nets(names)
-        run = MemoryRun(self._stages, names, context, hooks, nets)
-        context.begin()
-        logger.info("pipeline %s started, run %s", self.name, context.pipeline_id)
-        result: StageResult[Any]
-        try:
-            with context_of_run(context):
-                await self._publish_start(context, len(names))
-                result = await run.run(data)
-                if result.success:
-                    await call_hooks(hooks.on_complete, (result.data, context), self.name, hooks.timeout)
-                else:
-                    failed = context.current_stage or self.name
-                    await call_hooks(hooks.on_error, (failed, result.error, context), failed, hooks.timeout)
-        except StopPipeline as stop:
-            context.record_error(stop)
-            result = StageResult.failure(stop)
-        except GeneratorExit:
-            raise  # the coroutine is being closed: nothing can be awaited any more
-        except BaseException as error:
-            with anyio.CancelScope(shield=True):
-                await self._publish_end(context, "cancelled", error, started)
-            raise
-        status = "completed" if result.success else "failed"
-        await self._publish_end(context, status, result.error, started)
-        counts = summarize(run.stage_runs)
-        if not run.stage_runs:
-            counts = {"records_processed": count_records(data)}
-        return PipelineResult(
-            data=result.data,
-            success=result.success,
-            error=result.error,
-            duration_ms=(perf_counter() - started) * 1000,
-            context=context,
-            **counts,
-        )
-
-    def _record_nets(self, names: Sequence[str]) -> list[RecordNet] | None:
         share = self._share
-        if share is None:
-            return None
-        return [RecordNet(name, hint, share) for name, hint in zip(names, self._output_hints, strict=True)]
-
-    async def _publish_start(self, context: PipelineContext, stage_count: int) -> None:
-        await self._publish(
-            EventType.ITEM_CREATED,
-            context,
-            {"pipeline_id": context.pipeline_id, "name": self.name, "stage_count": stage_count},
+        nets = None
+        if share is not None:
+            nets = [RecordNet(name, hint, share) for name, hint in zip(names, self._output_hints, strict=True)]
+        return PipelineRun(
+            self.name, self._stages, names, context, self._hooks, nets, self._event_bus, self._event_source
         )
-
-    async def _publish_end(
-        self, context: PipelineContext, status: str, error: BaseException | None, started: float
-    ) -> None:
-        context.finish()
-        duration = (perf_counter() - started) * 1000
-        logger.info("pipeline %s %s after %.0f ms, run %s", self.name, status, duration, context.pipeline_id)
-        await self._publish(
-            EventType.ITEM_UPDATED,
-            context,
-            {
-                "pipeline_id": context.pipeline_id,
-                "name": self.name,
-                "status": status,
-                "duration_ms": duration,
-                "completed_stages": list(context.completed_stages),
-                "error": None if error is None else describe_error(error),
-            },
-        )
-
-    async def _publish(self, event_type: EventType, context: PipelineContext, data: Mapping[str, Any]) -> None:
-        event = Event(type=event_type, data=data, source=self._event_source, subject=context.pipeline_id)
-        for error in await self._event_bus.publish(event):
-            context.record_error(error, stage=self.name)
 
     def _check_output(self) -> None:
         if self._output_fits or not self._stages:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from inspect import isawaitable
 from time import perf_counter
@@ -23,6 +23,9 @@ class Processor(Protocol):
 
     def process(self, data: Any, context: PipelineContext, /) -> Awaitable[StageResult[Any]]: ...
 
+
+_AT_END: list[Any] = []
+"""In the place of the data, when a state is asked for what it has left."""
 
 _COLLECTIONS = (list, tuple, set, frozenset, deque, range)
 
@@ -54,19 +57,53 @@ def unique_names(stages: Sequence[Processor]) -> list[str]:
     return names
 
 
+class State(Protocol):
+    """What a stage keeps within a run that feeds it chunk by chunk."""
+
+    wanted: int | None
+
+    def feed(self, records: Any, context: PipelineContext, /) -> Awaitable[StageResult[Any]]: ...
+
+    def finish(self, context: PipelineContext, /) -> Awaitable[StageResult[Any]]: ...
+
+
 class StageRun:
     """A stage in a run. ``feed`` it the whole input once, or chunk by chunk; then ask for the ``total``.
+
+    With a ``state``, what it is fed goes there, and ``finish`` gives what the state has left.
 
     Args:
         stage: The stage.
         name: Its name in reports, unique in the run.
         context: The run's context.
         net: Checks the output's records, if that was asked for.
+        state: What the stage keeps between chunks.
     """
 
-    __slots__ = ("context", "error", "feeds", "name", "net", "parts", "progress", "stage", "succeeded")
+    __slots__ = (
+        "context",
+        "error",
+        "feeds",
+        "name",
+        "net",
+        "notes",
+        "parts",
+        "progress",
+        "stage",
+        "state",
+        "succeeded",
+    )
 
-    def __init__(self, stage: Processor, name: str, context: PipelineContext, net: RecordNet | None = None) -> None:
+    def __init__(
+        self,
+        stage: Processor,
+        name: str,
+        context: PipelineContext,
+        net: RecordNet | None = None,
+        state: State | None = None,
+    ) -> None:
+        self.state = state
+        self.notes: tuple[str, ...] = ()
         self.net = net
         self.stage = stage
         self.name = name
@@ -85,13 +122,40 @@ class StageRun:
         Returns:
             The stage's result. An ``Exception`` it raised, or an answer that is no ``StageResult``, makes a failed one.
         """
+        state = self.state
+        return await self.feed_with(self.stage.process if state is None else state.feed, data)
+
+    async def feed_with(self, process: Callable[[Any, PipelineContext], Any], data: Any) -> StageResult[Any]:
+        """Run ``process`` on ``data`` in the place of the stage's own."""
+        self.feeds += 1
+        return await self._call(process, data)
+
+    async def call(self, work: Callable[[PipelineContext], Awaitable[StageResult[Any]]]) -> StageResult[Any]:
+        """Let the stage do work that is not about records it is fed."""
+        return await self._call(lambda _, context: work(context), _AT_END)
+
+    async def finish(self) -> StageResult[Any]:
+        """Let the state give what it has left at the end of the input.
+
+        Records that count as failed then had counted as handled before.
+        """
+        state, progress = self.state, self.progress
+        if state is None:
+            return StageResult(data=())
+        result = await self.call(state.finish)
+        moved = min(result.records_failed, progress.records_passed)
+        progress.records_passed -= moved
+        progress.records_in -= moved
+        return result
+
+    async def _call(self, process: Callable[[Any, PipelineContext], Any], data: Any) -> StageResult[Any]:
         context, progress = self.context, self.progress
         context.current_stage = self.name
         context.chunk_start = progress.records_in
         errors_before = len(context.errors)
         started = perf_counter()
         try:
-            answer: Any = self.stage.process(data, context)
+            answer: Any = process(data, context)
             if not isawaitable(answer):
                 raise StageContractError(f"process() of stage {self.name!r} is not async: write 'async def process'")
             checked: StageResult[Any] = await answer
@@ -120,9 +184,9 @@ class StageRun:
         progress.records_filtered += checked.records_filtered
         progress.records_failed += checked.records_failed
         progress.duration_ms += elapsed
-        self.feeds += 1
         # What is kept is not the data: the stages after this one may let go of it.
         self.succeeded, self.error = checked.success, checked.error
+        self.notes = checked.notes or self.notes
         if isinstance(checked, CompositeResult):
             self.parts = checked.stage_results
         return checked
@@ -162,7 +226,7 @@ class StageRun:
         if not any(known is error or known is error.__cause__ for known in recorded):
             self.context.record_error(error, stage=self.name)
         failed = result.records_failed
-        if not result.records_processed and not failed:
+        if not result.records_processed and not failed and data is not _AT_END:
             failed = max(1, count_records(data))
         return replace(result, data=None, error=error, records_failed=failed)
 
@@ -181,6 +245,7 @@ class StageRun:
             "records_processed": progress.records_passed + progress.records_filtered,
             "records_failed": progress.records_failed,
             "records_filtered": progress.records_filtered,
+            "notes": self.notes,
         }
         if self.parts is not None and self.feeds == 1:
             return CompositeResult(**counts, stage_results=self.parts)

@@ -67,6 +67,7 @@ class StatefulStage(
 
     Attributes:
         expands: Whether a record may lead to more than one record of output.
+        ends_input: Whether its state may come to want no more records.
         largest_feed: The most records that a state may be fed at a time; ``None`` for any number.
 
     Example:
@@ -89,6 +90,7 @@ class StatefulStage(
 
     kind = StageKind.STATEFUL
     expands: ClassVar[bool] = True
+    ends_input: ClassVar[bool] = False
     largest_feed: int | None = None
 
     @abstractmethod

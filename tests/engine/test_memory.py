@@ -26,7 +26,7 @@ from mainstem import (
 )
 from mainstem.connect import JsonLinesSource
 from mainstem.endpoints import CHUNK_SIZE
-from mainstem.engine.memory import YIELD_EVERY
+from mainstem.engine.chunks import YIELD_EVERY
 from runs import Abort, check_accounts, errors_of, execute, pipeline_of, raising_iterator, run, watch
 
 pytestmark = pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""The plan of a run: which stages share chunks, and which need their whole input."""
+"""The plan of a run: which stages share chunks, and which take all of them and give one value."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from mainstem import (
     AggregateStage,
     BatchStage,
+    Count,
     FilterStage,
     FlattenStage,
     MapStage,
@@ -19,9 +20,10 @@ from mainstem import (
     SourceStage,
     StageKind,
     StageResult,
+    UnboundedStageError,
     ValidateStage,
 )
-from mainstem.engine.plan import plan_segments
+from mainstem.engine.plan import plan_run, refuse_unbounded
 
 
 class Numbers(SourceStage[int]):
@@ -46,40 +48,52 @@ def annotated(record: int) -> int:
     return record
 
 
-def shape(*stages: PipelineStage[Any, Any], fuse: bool = True) -> list[tuple[list[int], bool]]:
-    return [(list(segment.stages), segment.in_chunks) for segment in plan_segments(stages, fuse=fuse)]
+def shape(*stages: PipelineStage[Any, Any], in_turn: bool = True) -> list[tuple[list[int], int | None]]:
+    return [(list(segment.line), segment.end) for segment in plan_run(stages, in_turn=in_turn).segments]
 
 
-def test_neighbouring_elementwise_stages_share_a_segment() -> None:
-    assert shape(MapStage(str), FilterStage(bool), FlattenStage(), OwnElementwise()) == [([0, 1, 2, 3], True)]
+def test_neighbouring_stages_that_take_chunks_share_a_line() -> None:
+    assert shape(MapStage(str), FilterStage(bool), FlattenStage(), OwnElementwise()) == [([0, 1, 2, 3], None)]
+    assert shape(MapStage(str), BatchStage(2), FlattenStage()) == [([0, 1, 2], None)]
 
 
-def test_other_stages_stand_alone_and_get_their_whole_input() -> None:
-    stages = (MapStage(str), BatchStage(2), FlattenStage(), MapStage(str), AggregateStage(len), Own())
-    assert shape(*stages) == [([0], True), ([1], False), ([2, 3], True), ([4], False), ([5], False)]
-    assert shape(ValidateStage(bool), MapStage(str)) == [([0], False), ([1], True)]
+def test_a_stage_that_gives_one_value_ends_a_segment() -> None:
+    stages = (MapStage(str), AggregateStage(len), Own(), MapStage(str), AggregateStage(Count()))
+    assert shape(*stages) == [([0], 1), ([], 2), ([3], 4)]
+    assert shape(ValidateStage(bool), MapStage(str)) == [([], 0), ([1], None)]
 
 
-def test_without_fusing_each_stage_has_a_segment_of_its_own() -> None:
-    assert shape(MapStage(str), FilterStage(bool), fuse=False) == [([0], True), ([1], True)]
-
-
-def test_a_source_feeds_the_stages_after_it_only_when_it_is_first() -> None:
-    assert shape(Numbers(), MapStage(str)) == [([0, 1], True)]
-    assert shape(Numbers(), MapStage(str), fuse=False) == [([0], True), ([1], True)]
-    assert shape(Numbers()) == [([0], True)]
-    assert shape(Own(), Numbers(), MapStage(str)) == [([0], False), ([1], False), ([2], True)]
+def test_a_source_belongs_to_no_segment_when_it_is_first() -> None:
+    plan = plan_run([Numbers(), MapStage(str)])
+    assert plan.source
+    assert [list(segment.line) for segment in plan.segments] == [[1]]
+    assert plan_run([Numbers()]).segments == ()
+    assert not plan_run([Own(), Numbers()]).source
+    assert shape(Own(), Numbers(), MapStage(str)) == [([], 0), ([], 1), ([2], None)]
 
 
 @pytest.mark.parametrize("function", [later, lambda record: later(record)])
-def test_stages_whose_calls_overlap_get_their_whole_input_so_that_the_window_stays_full(function: Any) -> None:
-    assert shape(MapStage(str), MapStage(function, concurrency=3)) == [([0], True), ([1], False)]
-    assert shape(MapStage(str), MapStage(function)) == [([0, 1], True)]
+def test_in_turn_a_stage_whose_calls_overlap_takes_its_whole_input_so_that_the_window_stays_full(function: Any) -> None:
+    assert shape(MapStage(str), MapStage(function, concurrency=3)) == [([0], 1)]
+    assert shape(MapStage(str), MapStage(function, concurrency=3), in_turn=False) == [([0, 1], None)]
+    assert shape(MapStage(str), MapStage(function)) == [([0, 1], None)]
 
 
 def test_concurrency_changes_nothing_for_what_is_known_to_be_sync() -> None:
-    assert shape(MapStage(annotated, concurrency=3), MapStage(str)) == [([0, 1], True)]
+    assert shape(MapStage(annotated, concurrency=3), MapStage(str)) == [([0, 1], None)]
 
 
 def test_no_stages_make_no_segments() -> None:
-    assert shape() == []
+    assert plan_run([]).segments == ()
+
+
+def test_what_needs_its_whole_input_is_refused_by_name_with_the_line_that_made_it_and_the_way_out() -> None:
+    stages = [MapStage(str), AggregateStage(Count()), ValidateStage(bool, name="whole"), Own()]
+    with pytest.raises(UnboundedStageError) as caught:
+        refuse_unbounded(stages, [stage.name for stage in stages])
+    text = str(caught.value)
+    assert f"'whole', made at {stages[2].made_at}" in text
+    assert "'Own'" in text
+    assert "MapStage" not in text
+    assert "Combiner" in text
+    refuse_unbounded(stages[:2], ["MapStage", "AggregateStage"])

@@ -43,6 +43,7 @@ _LOOK = """
 """
 _TAKE = {
     "map": "",
+    "tap": "",
     "filter": """
             if not a{at}:
                 d{at} += 1
@@ -81,7 +82,7 @@ class _Loop(Protocol):
 
 @lru_cache(maxsize=256)
 def compile_loop(kinds: tuple[tuple[str, bool], ...]) -> _Loop:
-    """Return the loop through steps of the kinds ``map``, ``filter`` or ``check``, at least one.
+    """Return the loop through steps of the kinds ``map``, ``tap``, ``filter`` or ``check``, at least one.
 
     Each kind comes with whether the types of its answers are looked at, for a function that may hand out awaitables. At
     the first awaitable the loop returns, with the step, its record and the awaitable.

@@ -1,18 +1,21 @@
-"""The plan of a run: which stages are fed chunk by chunk together, and which need their whole input.
+"""The plan of a run: which stages are fed chunk by chunk, and which stage takes all chunks and gives one value.
 
-Neighbouring elementwise stages form one segment: by their law each chunk may go through all of them before the next one
-begins, so the lists between them are short-lived and stay in the processor's cache, out of the garbage collector's way.
+Everything follows from the laws that the stages keep. Elementwise stages take any chunk by itself; stateful ones take
+the chunks in order; a combiner takes them in order too, and has its answer at the end; a sink writes each and commits
+at the end. A blocking stage needs its whole input: the chunks are gathered for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
-from mainstem.endpoints import SourceStage
+from mainstem.endpoints import SinkStage, SourceStage
+from mainstem.errors import UnboundedStageError
 from mainstem.stage import PipelineStage, StageKind
 from mainstem.stages.record_function_stage import RecordFunctionStage
+from mainstem.stateful import StatefulStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,32 +23,82 @@ class Segment:
     """Stages that follow one another in a pipeline.
 
     Attributes:
-        stages: Positions of the stages in the pipeline.
-        in_chunks: Whether their input is cut into chunks; if not, there is one stage, handed its whole input.
+        line: Positions of the stages that each chunk goes through.
+        end: Position of the stage that takes all that comes out of the line and gives one value; ``None`` if the line
+            is the last thing in the pipeline.
     """
 
-    stages: range
-    in_chunks: bool
+    line: range
+    end: int | None
 
 
-def plan_segments(stages: Sequence[PipelineStage[Any, Any]], *, fuse: bool) -> list[Segment]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A pipeline in segments.
+
+    Attributes:
+        source: Whether the first stage is a source, which belongs to no segment.
+        segments: Each takes what the one before it gives.
+    """
+
+    source: bool
+    segments: tuple[Segment, ...]
+
+
+def plan_run(stages: Sequence[PipelineStage[Any, Any]], *, in_turn: bool = True) -> Plan:
     """Cut a pipeline into segments.
 
     Args:
-        stages: The pipeline's stages.
-        fuse: Whether neighbours may share a segment; not when a hook wants to see the whole data between stages.
+        stages: Its stages.
+        in_turn: Whether each chunk goes through all stages before the next. A stage whose async calls overlap then
+            takes its whole input, for at the end of each chunk its window of calls would run empty.
     """
+    source = bool(stages) and isinstance(stages[0], SourceStage)
     segments: list[Segment] = []
-    for at, stage in enumerate(stages):
-        in_chunks = _takes_chunks(stage)
-        if fuse and in_chunks and segments and segments[-1].in_chunks:
-            segments[-1] = Segment(range(segments[-1].stages.start, at + 1), True)
-        else:
-            segments.append(Segment(range(at, at + 1), in_chunks or (at == 0 and isinstance(stage, SourceStage))))
-    return segments
+    start = 1 if source else 0
+    for at in range(start, len(stages)):
+        if not takes_chunks(stages[at]) or (in_turn and overlaps_calls(stages[at])):
+            segments.append(Segment(range(start, at), at))
+            start = at + 1
+    if start < len(stages):
+        segments.append(Segment(range(start, len(stages)), None))
+    return Plan(source, tuple(segments))
 
 
-def _takes_chunks(stage: PipelineStage[Any, Any]) -> bool:
-    if isinstance(stage, RecordFunctionStage) and stage.overlaps_calls:
-        return False  # at the end of each chunk its window of calls would run empty
-    return stage.kind is StageKind.ELEMENTWISE
+def refuse_unbounded(stages: Sequence[PipelineStage[Any, Any]], names: Sequence[str]) -> None:
+    """Refuse the stages that need their whole input at once.
+
+    Raises:
+        UnboundedStageError: If there is one; it names each, with where it was made and the way out.
+    """
+    blocking = [
+        f"  {name!r}, made at {stage.made_at}"
+        for name, stage in zip(names, stages, strict=True)
+        if not takes_chunks(stage)
+        and stage.kind is not StageKind.COMBINER
+        and not isinstance(stage, (SourceStage, SinkStage))
+    ]
+    if blocking:
+        raise UnboundedStageError(
+            "a bounded stream cannot hold what these stages need, their whole input at once:\n"
+            + "\n".join(blocking)
+            + "\nAggregate with a Combiner instead of a function, say which law a stage of your own keeps (its kind), "
+            "or leave out bounded=True"
+        )
+
+
+def takes_chunks(stage: PipelineStage[Any, Any]) -> bool:
+    """Whether a stage can be fed chunk by chunk, and gives output for each."""
+    return stage.kind is StageKind.ELEMENTWISE or isinstance(stage, StatefulStage)
+
+
+def overlaps_calls(stage: PipelineStage[Any, Any]) -> TypeGuard[RecordFunctionStage[Any, Any]]:
+    """Whether calls of a stage's function for different records overlap."""
+    return isinstance(stage, RecordFunctionStage) and stage.overlaps_calls
+
+
+def expands(stage: PipelineStage[Any, Any]) -> bool:
+    """Whether a record may lead to more than one record of output, as far as one knows."""
+    if isinstance(stage, StatefulStage):
+        return stage.expands
+    return not isinstance(stage, RecordFunctionStage)

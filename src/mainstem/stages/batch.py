@@ -35,6 +35,7 @@ class BatchStage(StatefulStage[T, list[T]], GroupingStage[T, T]):
     """
 
     expands: ClassVar[bool] = False
+    waits = False
 
     def __init__(self, size: int, *, name: str | None = None) -> None:
         check_count("size of a batch", size)

@@ -32,6 +32,7 @@ class FlattenStage(UngroupingStage[T, T]):
     """
 
     kind = StageKind.ELEMENTWISE
+    waits = False
 
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None:

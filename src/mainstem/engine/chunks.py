@@ -1,0 +1,209 @@
+"""Cutting the input of a run into chunks: lists, iterables, async iterables and sources.
+
+Each reader is an async generator. It asks before each chunk how large it may be, so that no record is taken which
+nobody wants, and lets other tasks have their turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from itertools import islice
+from time import perf_counter
+from typing import Any
+
+import anyio
+
+from mainstem.engine.background import start_in_background
+from mainstem.engine.closing import CLOSING_SECONDS, closing
+from mainstem.errors import StageContractError, add_note_once
+from mainstem.stage_run import StageRun
+from mainstem.take_all import iterate
+
+YIELD_EVERY = 0.01
+"""Seconds of uninterrupted work after which other tasks get a turn, and a cancellation is noticed."""
+
+
+class Reader:
+    """Reads the input of a segment.
+
+    Args:
+        room: Says how many records the next chunk may hold.
+
+    Attributes:
+        last: Whether the chunk given last is known to be the last one.
+        error: What the input raised, after the records that came before it.
+        spent_ms: Time that the input took to give its records.
+    """
+
+    def __init__(self, room: Callable[[], int]) -> None:
+        self._room = room
+        self.last = False
+        self.error: Exception | None = None
+        self.spent_ms = 0.0
+
+    def read(self, data: Any) -> AsyncGenerator[Sequence[Any], None]:
+        """Give the records of ``data`` in chunks."""
+        if isinstance(data, (list, tuple)):
+            return self._read_sequence(data)  # pyright: ignore[reportUnknownArgumentType]
+        if is_async(data):
+            return self._read_async(data)
+        return self._read_iterable(data)
+
+    async def _read_sequence(self, data: Sequence[Any]) -> AsyncGenerator[Sequence[Any], None]:
+        at = 0
+        yielded = perf_counter()
+        while at < len(data) and (size := self._room()):
+            self.last = at + size >= len(data)
+            yield data[at : at + size]
+            at += size
+            yielded = await _give_turn(yielded)
+
+    async def _read_iterable(self, data: Any) -> AsyncGenerator[Sequence[Any], None]:
+        taken = 0
+        yielded = perf_counter()
+        try:
+            remaining = iterate(data)
+        except Exception as error:
+            self.error = error
+            return
+        while self.error is None and (size := self._room()):
+            chunk: list[Any] = []
+            started = perf_counter()
+            try:
+                chunk.extend(islice(remaining, size))
+            except Exception as error:
+                self._fail(error, taken + len(chunk))
+            self.spent_ms += (perf_counter() - started) * 1000
+            taken += len(chunk)
+            self.last = len(chunk) < size and self.error is None
+            if chunk:
+                yield chunk
+            if len(chunk) < size:
+                return
+            yielded = await _give_turn(yielded)
+
+    async def _read_async(self, data: AsyncIterable[Any]) -> AsyncGenerator[Sequence[Any], None]:
+        """Give what has arrived by the time somebody asks for it: no record waits for others to fill its chunk."""
+        taken = 0
+        arrivals = _Arrivals(data, self._room)
+        async with arrivals:
+            while self._room():
+                started = perf_counter()
+                chunk = await arrivals.take()
+                self.spent_ms += (perf_counter() - started) * 1000
+                taken += len(chunk)
+                if not chunk:
+                    break
+                yield chunk
+        if isinstance(arrivals.error, Exception):
+            self._fail(arrivals.error, taken)
+        elif arrivals.error is not None:
+            raise arrivals.error
+
+    def _fail(self, error: Exception, taken: int) -> None:
+        self.error = error
+        add_note_once(error, f"raised by the input after {taken} records")
+
+
+def is_async(data: Any) -> bool:
+    """Whether the records of ``data`` are to be waited for."""
+    kind: Any = type(data)
+    return hasattr(kind, "__aiter__")
+
+
+class _Arrivals(AbstractAsyncContextManager[Any]):
+    """The records of an async iterable, taken as they come by a task of its own, and no more than one chunk ahead."""
+
+    def __init__(self, data: AsyncIterable[Any], room: Callable[[], int]) -> None:
+        self._data = data
+        self._room = room
+        self._waiting: list[Any] = []
+        self._changed = anyio.Event()
+        self._taken = anyio.Event()
+        self._scope = anyio.CancelScope()
+        self._ended = anyio.Event()
+        self.error: BaseException | None = None
+
+    async def __aenter__(self) -> _Arrivals:
+        start_in_background(self._collect)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await self._ended.wait()
+
+    async def take(self) -> list[Any]:
+        """Wait until there is a record, and take all there are; an empty list at the end."""
+        while not self._waiting and not self._ended.is_set():
+            self._changed = anyio.Event()
+            await self._changed.wait()
+        chunk, self._waiting = self._waiting, []
+        self._taken.set()
+        return chunk
+
+    async def _collect(self) -> None:
+        try:
+            with self._scope:
+                await self._collect_from(aiter(self._data))
+        except anyio.get_cancelled_exc_class() as cancelled:
+            self.error = cancelled
+            raise
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._ended.set()
+            self._changed.set()
+
+    async def _collect_from(self, iterator: AsyncIterator[Any]) -> None:
+        try:
+            async for record in iterator:
+                self._waiting.append(record)
+                if len(self._waiting) == 1:
+                    self._changed.set()
+                while self._waiting and len(self._waiting) >= self._room():
+                    self._taken = anyio.Event()
+                    await self._taken.wait()
+        finally:
+            close = getattr(iterator, "aclose", None)
+            if close is not None:
+                with anyio.move_on_after(CLOSING_SECONDS, shield=True):
+                    await close()
+
+
+async def read_source(
+    source: StageRun, data: Any, room: Callable[[], int], chunk_size: int
+) -> AsyncGenerator[Sequence[Any], None]:
+    """Give the chunks of a source stage, and count them.
+
+    Raises:
+        StageContractError: If ``data`` is given; a source takes none.
+        Exception: What the source raised.
+    """
+    if data is not None:
+        raise StageContractError(f"source {source.name!r} takes no input, and was given {type(data).__name__}")
+    context, stage = source.context, source.stage
+    reading: Any = getattr(stage, "read")(context, chunk_size=min(chunk_size, room()))  # noqa: B009 - a SourceStage's
+    yielded = perf_counter()
+    async with closing(reading) as chunks:
+        while room():
+            context.current_stage, context.chunk_start = source.name, source.progress.records_in
+            started = perf_counter()
+            chunk = await anext(chunks, None)
+            spent = (perf_counter() - started) * 1000
+            if chunk is None:
+                source.account(0, 0, spent)
+                break
+            source.account(len(chunk.records), chunk.records_failed, spent)
+            records: Any = chunk.records
+            yield records if type(records) is list else list(records)
+            yielded = await _give_turn(yielded)
+
+
+async def _give_turn(yielded: float) -> float:
+    """Give other tasks a turn if the last was some time ago; return when it was."""
+    if perf_counter() - yielded < YIELD_EVERY:
+        return yielded
+    await anyio.sleep(0)
+    return perf_counter()
