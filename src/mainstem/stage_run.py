@@ -108,7 +108,7 @@ class StageRun:
         self.stage = stage
         self.name = name
         self.context = context
-        self.progress = context.progress[name] = StageProgress()
+        self.progress = StageProgress()
         self.feeds = 0
         self.succeeded = True
         """Whether all that it was fed so far succeeded."""
@@ -125,13 +125,19 @@ class StageRun:
         state = self.state
         return await self.feed_with(self.stage.process if state is None else state.feed, data)
 
+    def _begin(self) -> None:
+        """Show the stage among those that have begun."""
+        self.context.progress[self.name] = self.progress
+
     async def feed_with(self, process: Callable[[Any, PipelineContext], Any], data: Any) -> StageResult[Any]:
         """Run ``process`` on ``data`` in the place of the stage's own."""
+        self._begin()
         self.feeds += 1
         return await self._call(process, data)
 
     async def call(self, work: Callable[[PipelineContext], Awaitable[StageResult[Any]]]) -> StageResult[Any]:
         """Let the stage do work that is not about records it is fed."""
+        self._begin()
         return await self._call(lambda _, context: work(context), _AT_END)
 
     async def finish(self) -> StageResult[Any]:
@@ -196,6 +202,7 @@ class StageRun:
     ) -> None:
         """Count records that the stage was not fed but took in another way: a source, or in one loop with others."""
         progress = self.progress
+        self._begin()
         self.feeds += 1
         progress.records_in += records_passed + records_failed + records_filtered
         progress.records_passed += records_passed
@@ -232,6 +239,7 @@ class StageRun:
 
     def complete(self) -> None:
         """Note that the stage has had all its input and succeeded."""
+        self._begin()
         self.progress.done = True
         self.context.mark_completed(self.name)
 

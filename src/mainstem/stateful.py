@@ -71,13 +71,15 @@ class StatefulStage(
         largest_feed: The most records that a state may be fed at a time; ``None`` for any number.
 
     Example:
+        >>> import itertools
         >>> class RunningTotal(StatefulStage[int, int]):
         ...     def begin(self) -> StageState[int, int]:
         ...         return TotalState()
         >>> class TotalState(StageState[int, int]):
         ...     total = 0
         ...     async def feed(self, records, context):
-        ...         totals = [self.total := self.total + number for number in records]
+        ...         totals = list(itertools.accumulate(records, initial=self.total))[1:]
+        ...         self.total += sum(records)
         ...         return StageResult(data=totals, records_processed=len(records))
         ...     def snapshot(self):
         ...         return self.total

@@ -131,7 +131,7 @@ def test_the_error_of_a_failed_run_is_not_shown_among_the_rejects(mainstem_comma
 
 def test_traceback_shows_the_frames_of_libraries_too(mainstem_command: Run) -> None:
     ran = mainstem_command("run", "flows.py:strict", "--traceback")
-    assert "record_function.py" in ran.stderr
+    assert "record_calls.py" in ran.stderr
     assert "left out" not in ran.stderr
 
 

@@ -51,7 +51,7 @@ def test_only_the_users_frames_remain_of_an_error_in_a_stage() -> None:
 
 def test_everything_is_shown_on_request() -> None:
     lines = format_error(error_in_stage(lambda _: 1 / 0), everything=True)
-    assert any("record_function.py" in file for file in files_of(lines))
+    assert any("record_calls.py" in file for file in files_of(lines))
     assert "left out" not in lines[-1]
 
 

@@ -7,12 +7,11 @@ its end whenever the generator that it feeds is closed.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-_running: set[asyncio.Task[None]] = set()
+_running: set[object] = set()
 """Strong references: an event loop keeps only weak ones."""
 
 
@@ -22,6 +21,8 @@ def start_in_background(work: Callable[[], Awaitable[None]]) -> None:
     if trio is not None and _runs_here(trio):
         trio.lowlevel.spawn_system_task(work)
         return
+
+    import asyncio  # late: it would be a third of the time that importing mainstem takes
 
     async def run() -> None:
         await work()

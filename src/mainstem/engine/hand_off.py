@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
 
 from mainstem.context import StageProgress
 from mainstem.engine.background import start_in_background
 from mainstem.engine.closing import closing
+
+if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectSendStream  # which importing anyio itself does not load
 
 
 class HandOff:
