@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from mainstem import (
     FilterStage,
     FlattenStage,
     GroupBy,
+    JoinStage,
+    LimitStage,
     MapStage,
     Max,
     Mean,
@@ -25,12 +28,17 @@ from mainstem import (
     MissingExtraError,
     PipelineContext,
     PipelineStage,
+    SourceChunk,
+    SourceStage,
+    SplitStage,
     StageKind,
     StageResult,
     Sum,
     TopK,
     ValidateRecordsStage,
 )
+from mainstem.endpoints import CHUNK_SIZE
+from mainstem.stateful import StageState, StatefulStage
 from mainstem.testing import LawBrokenError, check_laws
 
 
@@ -44,6 +52,42 @@ async def third_later(number: int) -> int:
 
 def is_even(number: int) -> bool | str:
     return number % 2 == 0 or "odd"
+
+
+def sign_of(number: int) -> int:
+    return 0 // number + (number > 0)
+
+
+def is_big(number: int) -> bool:
+    return 12 // number > 6
+
+
+class Numbers(SourceStage[int]):
+    async def read(
+        self, context: PipelineContext, *, start: Any = None, chunk_size: int = CHUNK_SIZE
+    ) -> AsyncGenerator[SourceChunk[int], None]:
+        yield SourceChunk([-1, 1, 2], position={"end": True})
+
+
+def splits() -> Iterator[SplitStage[int, Any]]:
+    """Splits with and without failing, filtered and repeated records, and chains."""
+    strict = {"big": (is_big, MapStage(third_of)), "even": (is_even_or_fails, FilterStage(is_big))}
+    lax = {"big": (is_big, MapStage(third_of, continue_on_error=True)), "even": (is_even_or_fails, FilterStage(is_big))}
+    chains: Any = {
+        "big": (is_big, FilterStage(is_even_or_fails) >> MapStage(sign_of, continue_on_error=True)),
+        "small": (lambda number: number < 0, MapStage(lambda number: [number] * -number) >> FlattenStage()),
+    }
+    yield SplitStage(strict)
+    yield SplitStage(lax, otherwise=MapStage(str), continue_on_error=True)
+    yield SplitStage(chains, continue_on_error=True)
+    yield SplitStage(chains, otherwise=MapStage(third_of) >> FilterStage(is_big))
+    # When it fails, a record behind the one that fails it may have failed before.
+    goes_on_and_not = MapStage(lambda number: 1 // (number - 1), continue_on_error=True) >> MapStage(third_of)
+    yield SplitStage({"all": (lambda number: True, goes_on_and_not)})
+
+
+def is_even_or_fails(number: int) -> bool:
+    return 6 % number == 0
 
 
 KEEPS: list[tuple[PipelineStage[Any, Any], st.SearchStrategy[Any]]] = [
@@ -62,7 +106,19 @@ KEEPS: list[tuple[PipelineStage[Any, Any], st.SearchStrategy[Any]]] = [
     (AggregateStage(TopK(2, by=abs)), st.integers(-3, 3)),
     (AggregateStage(Distinct(by=abs)), st.integers(-3, 3)),
     (AggregateStage(GroupBy(is_even, Sum())), st.integers()),
+    (BatchStage(1), st.integers()),
+    (BatchStage(3), st.integers()),
+    (LimitStage(0), st.integers()),
+    (LimitStage(5), st.integers()),
+    *((split, st.integers(-4, 4)) for split in splits()),
+    *(
+        (JoinStage(reference, key=sign_of, how=how, continue_on_error=go_on), st.integers(-3, 3))
+        for how in ("inner", "left", "strict", "semi", "anti")
+        for go_on in (False, True)
+        for reference in ([-1, 1, 2], Numbers())
+    ),
 ]
+"""Every built-in stage that claims a law, with records that bring out all it does. A new one has its line here."""
 
 
 @pytest.mark.parametrize(("stage", "records"), KEEPS, ids=repr)
@@ -97,6 +153,23 @@ class Miscounted(Numbered):
         return StageResult(data=list(data), records_processed=1)
 
 
+class NumberedThroughout(Numbered):
+    """Gives the same however one run is cut, and something else where its parts are run elsewhere."""
+
+    async def process(self, data: Iterable[Any], context: PipelineContext) -> StageResult[list[Any]]:
+        return StageResult(data=list(enumerate(data, start=context.chunk_start)))
+
+
+class PlacesErrorsTwice(Numbered):
+    """Gives the right positions in its first chunk only."""
+
+    async def process(self, data: Iterable[Any], context: PipelineContext) -> StageResult[list[Any]]:
+        records = list(data)
+        for at, record in enumerate(records):
+            context.record_error(ValueError("no"), record=record, index=context.chunk_start + at)
+        return StageResult(data=[], records_failed=len(records))
+
+
 @pytest.mark.parametrize(
     ("stage", "smallest"),
     [
@@ -104,6 +177,9 @@ class Miscounted(Numbered):
         (Sorted(), "[1] + [0]"),
         (FailsLate(), "[0] + [0, 0]"),
         (Miscounted(), "[] + []"),
+        (NumberedThroughout(), "[0] + [0]"),
+        (PlacesErrorsTwice(), "[0] + [0]"),
+        (SplitStage({"all": (bool, Numbered())}, otherwise=Numbered()), "[0] + [0]"),
     ],
     ids=repr,
 )
@@ -169,7 +245,230 @@ def test_a_combiner_that_lies_is_found(combiner: Combiner[int, int, int]) -> Non
         check_laws(AggregateStage(combiner), st.integers(0, 9))
 
 
-@pytest.mark.parametrize("stage", [AggregateStage(len), BatchStage(2)], ids=repr)
+class ByLatest(AggregateStage[Iterable[int], int]):
+    """A combiner behind a stage of another class."""
+
+    def __init__(self) -> None:
+        super().__init__(Count())
+
+    @property
+    def combiner(self) -> Combiner[Any, Any, Any]:
+        return Latest()
+
+
+def test_the_combiner_of_a_derived_stage_is_the_one_that_is_checked() -> None:
+    with pytest.raises(LawBrokenError, match="the combiner of stage 'ByLatest' does not keep its law on"):
+        check_laws(ByLatest(), st.integers(0, 9))
+
+
+class Total(StageState[int, int]):
+    """An honest state: the running total, and the records at which it was even; at the end all of them."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.even: list[int] = []
+
+    async def feed(self, records: Sequence[int], context: PipelineContext) -> StageResult[list[int]]:
+        totals: list[int] = []
+        for number in records:
+            self.total += number
+            totals.append(self.total)
+            if self.total % 2 == 0:
+                self.even.append(number)
+        return StageResult(data=totals, records_processed=len(records))
+
+    async def finish(self, context: PipelineContext) -> StageResult[list[int]]:
+        return StageResult(data=self.even)
+
+    def snapshot(self) -> Any:
+        return {"total": self.total, "even": list(self.even)}
+
+    def restore(self, snapshot: Any) -> None:
+        self.total = snapshot["total"]
+        self.even = list(snapshot["even"])
+
+
+class TotalOfChunk(Total):
+    """What it gives depends on the cut."""
+
+    async def feed(self, records: Sequence[int], context: PipelineContext) -> StageResult[list[int]]:
+        return StageResult(data=[sum(records)] if records else [], records_processed=len(records))
+
+
+class CountsChunks(Total):
+    """What it counts depends on the cut."""
+
+    async def feed(self, records: Sequence[int], context: PipelineContext) -> StageResult[list[int]]:
+        return StageResult(data=list(records), records_processed=len(records), records_filtered=int(len(records) > 1))
+
+
+class LosesRecords(Total):
+    """Its counts do not account for each record."""
+
+    async def feed(self, records: Sequence[int], context: PipelineContext) -> StageResult[list[int]]:
+        return StageResult(data=list(records), records_processed=1)
+
+
+class PlacesErrors(Total):
+    """The positions of its errors depend on the cut."""
+
+    async def feed(self, records: Sequence[int], context: PipelineContext) -> StageResult[list[int]]:
+        for at, record in enumerate(records):
+            context.record_error(ValueError("no"), record=record, index=context.chunk_start + at)
+        return StageResult(data=[], records_failed=len(records))
+
+
+class FailsLateInAChunk(Total):
+    """Whether it fails depends on the cut."""
+
+    async def feed(self, records: Sequence[int], context: PipelineContext) -> StageResult[list[int]]:
+        if len(records) > 2:
+            raise ValueError("too many")
+        return await super().feed(records, context)
+
+
+class FinishesWithTheLastChunk(Total):
+    """What it gives at the end depends on the cut."""
+
+    async def feed(self, records: Sequence[int], context: PipelineContext) -> StageResult[list[int]]:
+        self.even = list(records) or self.even
+        return StageResult(data=[], records_processed=len(records))
+
+
+class ClearsAtSnapshot(Total):
+    """To take a snapshot disturbs it."""
+
+    def snapshot(self) -> Any:
+        taken = super().snapshot()
+        self.even.clear()
+        return taken
+
+
+class SharesWithSnapshot(Total):
+    """Its snapshot changes when it goes on."""
+
+    def snapshot(self) -> Any:
+        return {"total": self.total, "even": self.even}
+
+
+class SharesWhenRestored(Total):
+    """A snapshot changes when a state restored from it goes on."""
+
+    def restore(self, snapshot: Any) -> None:
+        self.total, self.even = snapshot["total"], snapshot["even"]
+
+
+class HidesWhatItShares(Total):
+    """Its snapshot changes when it goes on, and does not show it."""
+
+    class Hidden:
+        def __init__(self, state: Any) -> None:
+            self.state = state
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __repr__(self) -> str:
+            return "..."
+
+    def snapshot(self) -> Any:
+        return self.Hidden(self)
+
+    def restore(self, snapshot: Any) -> None:
+        self.total, self.even = snapshot.state.total, list(snapshot.state.even)
+
+
+class ForgetsSome(Total):
+    """Its snapshot does not hold all that matters."""
+
+    def snapshot(self) -> Any:
+        return {"total": self.total, "even": []}
+
+
+class ForgetsWhenRestored(Total):
+    """Not all of a snapshot is taken over."""
+
+    def restore(self, snapshot: Any) -> None:
+        self.total = snapshot["total"]
+
+
+class ForgetsWhatItWants(Total):
+    """It wants three records, and after a snapshot took over any number."""
+
+    wanted = 3
+
+    async def feed(self, records: Sequence[int], context: PipelineContext) -> StageResult[list[int]]:
+        self.wanted -= len(records)
+        return await super().feed(records, context)
+
+
+STATES_THAT_LIE = [
+    (TotalOfChunk, "than for all of it at once", 2),
+    (CountsChunks, "than for all of it at once", 2),
+    (LosesRecords, "the counts of stage 'Lies' do not add up: fed [0, 0], its state counted (1, 0, 0)", 2),
+    (PlacesErrors, "than for all of it at once", 2),
+    (FailsLateInAChunk, "than for all of it at once", 3),
+    (FinishesWithTheLastChunk, "than for all of it at once", 2),
+    (ClearsAtSnapshot, "than for all of it at once", 1),
+    (SharesWithSnapshot, "it shares something with it", 1),
+    (SharesWhenRestored, "it shares something with it", 1),
+    (HidesWhatItShares, "it gives something else for", 1),
+    (ForgetsSome, "it gives something else for", 1),
+    (ForgetsWhenRestored, "its state gives another snapshot", 1),
+    (ForgetsWhatItWants, "its state wants another number of records", 1),
+]
+
+
+class Lies(StatefulStage[int, int]):
+    def __init__(self, state: type[StageState[int, int]]) -> None:
+        self._state = state
+
+    def begin(self) -> StageState[int, int]:
+        return self._state()
+
+
+def test_a_stateful_stage_that_is_honest_is_passed() -> None:
+    check_laws(Lies(Total), st.integers(0, 9))
+
+
+@pytest.mark.parametrize(("state", "claim", "fewest"), STATES_THAT_LIE)
+def test_a_stateful_stage_that_lies_is_shown_the_smallest_counter_example(
+    state: type[StageState[int, int]], claim: str, fewest: int
+) -> None:
+    with pytest.raises(LawBrokenError) as caught:
+        check_laws(Lies(state), st.integers(0, 9))
+    shown = str(caught.value)
+    assert claim in shown
+    line = shown.splitlines()[0].partition("its state counted")[0]
+    assert len(re.findall(r"\d", line)) == fewest
+
+
+class KeepsItOnTheStage(StatefulStage[int, int]):
+    """Its runs meet."""
+
+    def __init__(self) -> None:
+        self._state = Total()
+
+    def begin(self) -> StageState[int, int]:
+        self._state.total = 0
+        self._state.even = []
+        return self._state
+
+
+def test_a_stateful_stage_whose_runs_meet_is_found() -> None:
+    with pytest.raises(LawBrokenError, match="stage 'KeepsItOnTheStage' claims to be stateful, and is not"):
+        check_laws(KeepsItOnTheStage(), st.integers(0, 9))
+
+
+class InSmallPieces(Lies):
+    largest_feed = 2
+
+
+def test_a_state_is_fed_no_more_than_it_may_be() -> None:
+    check_laws(InSmallPieces(FailsLateInAChunk), st.integers(0, 9))
+
+
+@pytest.mark.parametrize("stage", [AggregateStage(len), Numbers()], ids=repr)
 def test_a_stage_without_a_law_that_can_be_checked_is_refused(stage: Any) -> None:
     with pytest.raises(ValueError, match=f"is {stage.kind.value}, which is no law"):
         check_laws(stage, st.integers())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from mainstem.testing.laws import LawBrokenError, check_laws
+from mainstem.testing.laws import check_laws
+from mainstem.testing.outcome import LawBrokenError
 
 __all__ = ["LawBrokenError", "check_laws"]

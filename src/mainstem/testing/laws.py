@@ -7,32 +7,39 @@ law it does not keep gives wrong answers there, and only there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import anyio
 
 from mainstem.context import PipelineContext
-from mainstem.errors import MainstemError, describe_error, missing_extra
+from mainstem.errors import describe_error, missing_extra
 from mainstem.stage import PipelineStage, StageKind
 from mainstem.stage_run import StageRun
 from mainstem.stages.aggregate import AggregateStage
 from mainstem.stages.combiner import Combiner
+from mainstem.stateful import StatefulStage
+from mainstem.testing.outcome import NOTHING, LawBrokenError, Outcome, alike, outcome_of
+from mainstem.testing.stateful_law import check_stateful
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 
-class LawBrokenError(MainstemError, AssertionError):
-    """A stage does not keep the law it claims; the message shows the smallest data on which it does not."""
-
-
 def check_laws(stage: PipelineStage[Any, Any], records: SearchStrategy[Any], *, max_examples: int = 200) -> None:
     """Prove with Hypothesis that a stage keeps the law of its kind, or show the smallest data on which it does not.
 
-    An elementwise stage must give for ``a + b`` what it gives for ``a`` followed by what it gives for ``b``: output,
-    counts, and errors with their positions; and where it fails, it must fail on the same record. A combiner's ``merge``
-    must be associative, with ``create()`` as its unit, and any cut of the data must give the same answer as the whole.
+    An elementwise stage must give for ``a + b`` what it gives for ``a`` followed by what it gives for ``b``, in one run
+    and in two: output, counts, and errors with their positions; and where it fails, it must fail on the same record. Of
+    a stage made of chains of stages (a ``SplitStage``), where one of them fails, only that it fails is compared: how
+    far other records have come by then depends on the cut, as in a pipeline.
+
+    A stateful stage, one derived from ``StatefulStage``, must give for its input in parts what it gives for the whole.
+    A state restored from the snapshot taken at any cut must go on as if nothing had happened. To take a snapshot must
+    not disturb the state, nor may a snapshot share anything with a state that could change. Two runs of the stage must
+    not meet.
+
+    A combiner's ``merge`` must be associative, with ``create()`` as its unit, and any cut of the data must give the
+    same answer as the whole. The combiner of a stage is the one in its attribute ``combiner``.
 
     Args:
         stage: The stage; its function must be safe to call many times.
@@ -43,7 +50,7 @@ def check_laws(stage: PipelineStage[Any, Any], records: SearchStrategy[Any], *, 
         LawBrokenError: If the law is broken.
         MissingExtraError: If Hypothesis is not installed.
         RuntimeError: Inside a running event loop.
-        ValueError: If the stage claims no law that can be checked: it is blocking, or stateful.
+        ValueError: If the stage claims no law that can be checked: it is blocking, or a source.
 
     Example:
         >>> from hypothesis import strategies as st
@@ -86,54 +93,55 @@ _Law = Callable[[list[Any], list[Any], list[Any]], None]
 
 
 def _law_of(stage: PipelineStage[Any, Any]) -> _Law:
-    if stage.kind is StageKind.ELEMENTWISE:
-        return lambda first, second, third: _check_elementwise(stage, first, second + third)
     if stage.kind is StageKind.COMBINER and isinstance(stage, AggregateStage):
         combiner: Combiner[Any, Any, Any] | None = stage.combiner
         if combiner is not None:
             return lambda first, second, third: _check_combiner(stage.name, combiner, first, second, third)
+    if stage.kind is StageKind.ELEMENTWISE or _is_stateful(stage):
+        return lambda first, second, third: anyio.run(_check_parts, stage, [first, second, third])
     raise ValueError(f"stage {stage.name!r} is {stage.kind.value}, which is no law that can be checked")
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What can be seen of a stage's work on some records."""
-
-    output: list[Any] | None
-    counts: tuple[int, int, int]
-    errors: list[tuple[int | None, str]]
-
-    def followed_by(self, other: _Outcome, records: int) -> _Outcome:
-        """Return what is to be seen of the work on ``records`` records and then those of ``other``."""
-        if self.output is None:
-            return self
-        shifted = [(None if at is None else at + records, text) for at, text in other.errors]
-        output = None if other.output is None else self.output + other.output
-        failed, passed, filtered = (mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True))
-        return _Outcome(output, (failed, passed, filtered), self.errors + shifted)
+async def _check_parts(stage: PipelineStage[Any, Any], parts: list[list[Any]]) -> None:
+    # A stage may be both: one that could keep a state, and as it was made needs none.
+    if stage.kind is StageKind.ELEMENTWISE:
+        await _check_elementwise(stage, parts[0], parts[1] + parts[2])
+    if _is_stateful(stage):
+        await check_stateful(stage, parts)
 
 
-def _work(stage: PipelineStage[Any, Any], records: list[Any]) -> _Outcome:
+def _is_stateful(stage: object) -> TypeGuard[StatefulStage[Any, Any]]:
+    return isinstance(stage, StatefulStage)
+
+
+async def _work(stage: PipelineStage[Any, Any], *parts: list[Any]) -> Outcome:
+    """Feed the parts to the stage in one run, up to the first at which it fails."""
     context = PipelineContext()
-    result = anyio.run(StageRun(stage, stage.name, context).feed, records)
-    return _Outcome(
-        list(result.data) if result.success and result.data is not None else None,
-        (result.records_failed, result.records_passed, result.records_filtered),
-        [(entry.index, describe_error(entry.error)) for entry in context.errors],
-    )
+    run = StageRun(stage, stage.name, context)
+    outcome = NOTHING
+    for part in parts:
+        errors_before = len(context.errors)
+        outcome = outcome.followed_by(outcome_of(await run.feed(part), context, errors_before))
+        if outcome.output is None:
+            break
+    return outcome
 
 
-def _check_elementwise(stage: PipelineStage[Any, Any], first: list[Any], second: list[Any]) -> None:
-    apart = _work(stage, first).followed_by(_work(stage, second), len(first))
-    together = _work(stage, first + second)
-    if not _alike(apart, together):
-        raise LawBrokenError(
-            f"stage {stage.name!r} claims to be elementwise, and is not: it gives something else for\n"
-            f"  {first!r} + {second!r}\n"
-            f"than for the one followed by the other:\n"
-            f"  together  {together!r}\n"
-            f"  apart     {apart!r}"
-        )
+async def _check_elementwise(stage: PipelineStage[Any, Any], first: list[Any], second: list[Any]) -> None:
+    together = await _work(stage, first + second)
+    ways = {
+        "apart": (await _work(stage, first)).followed_by(await _work(stage, second), len(first)),
+        "in turn": await _work(stage, first, second),
+    }
+    for way, outcome in ways.items():
+        if not outcome.is_like(together):
+            raise LawBrokenError(
+                f"stage {stage.name!r} claims to be elementwise, and is not: it gives something else for\n"
+                f"  {first!r} + {second!r}\n"
+                f"than for the one followed by the other, in {'two runs' if way == 'apart' else 'one run'}:\n"
+                f"  together  {together!r}\n"
+                f"  {way:<8}  {outcome!r}"
+            )
 
 
 def _check_combiner(
@@ -160,7 +168,7 @@ def _check_combiner(
     }
     answers = {way: _answer(combiner, make) for way, make in ways.items()}
     for way, answer in answers.items():
-        if not _alike(answer, answers["all at once"]):
+        if not alike(answer, answers["all at once"]):
             raise LawBrokenError(
                 f"the combiner of stage {name!r} does not keep its law on {first!r}, {second!r}, {third!r}:\n"
                 f"  all at once  {answers['all at once']!r}\n"
@@ -173,7 +181,3 @@ def _answer(combiner: Combiner[Any, Any, Any], make: Callable[[], Any]) -> Any:
         return combiner.finish(make())
     except Exception as error:
         return describe_error(error)  # an answer too, which must not depend on the cut either
-
-
-def _alike(left: object, right: object) -> bool:
-    return left == right or repr(left) == repr(right)  # a NaN is alike, and not equal
