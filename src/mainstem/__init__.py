@@ -16,20 +16,27 @@ from mainstem.errors import (
     BlockingCallError,
     BranchError,
     ConnectError,
+    LateRecordError,
     MainstemError,
     MissingExtraError,
     NoCurrentContextError,
+    NotSendableError,
     ObserverError,
     StageContractError,
     StageFailedError,
     StageTypeError,
     StopPipeline,
+    StreamClosedError,
+    UnboundedStageError,
     ValidationError,
+    WorkerDiedError,
+    WorkerFunctionError,
 )
 from mainstem.etl import create_etl_pipeline
 from mainstem.events import Event, EventBus, EventType, Subscription, default_event_bus
 from mainstem.pipeline import Pipeline
 from mainstem.result import CompositeResult, PipelineResult, StageResult
+from mainstem.retry import RetryPolicy
 from mainstem.stage import (
     ChainedStage,
     GroupingStage,
@@ -43,11 +50,22 @@ from mainstem.stages.aggregate import AggregateStage
 from mainstem.stages.batch import BatchStage
 from mainstem.stages.branch import BranchStage, FanOutStage, fan_out
 from mainstem.stages.combiner import Combiner, Count, Distinct, GroupBy, Max, Mean, Min, Sum, TopK
+from mainstem.stages.dedupe import DedupeStage
 from mainstem.stages.filter import FilterStage
 from mainstem.stages.flatten import FlattenStage
+from mainstem.stages.join import JoinStage
+from mainstem.stages.keyed import KeyedStage
+from mainstem.stages.limit import LimitStage
 from mainstem.stages.map import MapStage
+from mainstem.stages.split import SplitStage
+from mainstem.stages.tap import TapStage
+from mainstem.stages.throttle import ThrottleStage
 from mainstem.stages.validate import ValidateStage
 from mainstem.stages.validate_records import ValidateRecordsStage
+from mainstem.stages.window import WindowStage
+from mainstem.stages.windows import SessionWindow, SlidingWindow, TumblingWindow, Window, WindowKind
+from mainstem.streaming import PipelineStream
+from mainstem.workers import Workers
 
 __version__ = "0.1.0"
 
@@ -62,6 +80,7 @@ __all__ = [
     "CompositeResult",
     "ConnectError",
     "Count",
+    "DedupeStage",
     "Distinct",
     "Event",
     "EventBus",
@@ -72,6 +91,10 @@ __all__ = [
     "GroupBy",
     "GroupingStage",
     "Guarantee",
+    "JoinStage",
+    "KeyedStage",
+    "LateRecordError",
+    "LimitStage",
     "LoadReport",
     "MainstemError",
     "MapStage",
@@ -80,17 +103,23 @@ __all__ = [
     "Min",
     "MissingExtraError",
     "NoCurrentContextError",
+    "NotSendableError",
     "ObserverError",
     "Pipeline",
     "PipelineContext",
     "PipelineResult",
     "PipelineStage",
+    "PipelineStream",
     "Position",
     "RecordsStage",
+    "RetryPolicy",
+    "SessionWindow",
     "SinkStage",
     "SinkTransaction",
+    "SlidingWindow",
     "SourceChunk",
     "SourceStage",
+    "SplitStage",
     "StageContractError",
     "StageError",
     "StageFailedError",
@@ -99,14 +128,25 @@ __all__ = [
     "StageResult",
     "StageTypeError",
     "StopPipeline",
+    "StreamClosedError",
     "Subscription",
     "Sum",
+    "TapStage",
+    "ThrottleStage",
     "TopK",
+    "TumblingWindow",
+    "UnboundedStageError",
     "UnchangedStage",
     "UngroupingStage",
     "ValidateRecordsStage",
     "ValidateStage",
     "ValidationError",
+    "Window",
+    "WindowKind",
+    "WindowStage",
+    "WorkerDiedError",
+    "WorkerFunctionError",
+    "Workers",
     "__version__",
     "create_etl_pipeline",
     "current_context",

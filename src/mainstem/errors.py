@@ -5,11 +5,17 @@
     ├── StageContractError    a stage broke the contract of ``process`` (also a TypeError)
     ├── StageFailedError      a stage gave a failed result without saying why
     ├── ValidationError       a validator said no (also a ValueError)
+    ├── LateRecordError       a record came when all its windows had closed; ``timestamp`` is when it is of
     ├── BranchError           a branch failed; ``branch`` names it, ``__cause__`` holds its error
     ├── ObserverError         a hook or an event handler raised; ``__cause__`` holds what
     ├── StopPipeline          raise it in a hook to stop the run on purpose
     ├── NoCurrentContextError ``current_context()`` outside a run (also a LookupError)
     ├── BlockingCallError     a blocking call inside a running event loop (also a RuntimeError)
+    ├── StreamClosedError     a stream was closed before its end; what its result says then
+    ├── UnboundedStageError   a stage needs its whole input, and a bounded stream was asked for (also a ValueError)
+    ├── NotSendableError      a stage or record cannot be sent to a worker process (also a TypeError)
+    ├── WorkerDiedError       a worker process ended in the middle of its work
+    ├── WorkerFunctionError   raised in a worker process, by an error that cannot leave it; the text is that error's
     ├── ConnectError          a source or sink cannot do what was asked
     └── MissingExtraError     an optional dependency is not installed (also an ImportError)
 
@@ -39,6 +45,20 @@ class ValidationError(MainstemError, ValueError):
     """A validator answered ``False`` or with a text, which is then the message."""
 
 
+class LateRecordError(MainstemError):
+    """A record came to a ``WindowStage`` when all its windows had closed.
+
+    Attributes:
+        timestamp: The record's.
+        watermark: What had been reached: the greatest timestamp before it minus the allowed lateness.
+        window_end: Where the last of its windows ended.
+    """
+
+    timestamp: object = None
+    watermark: object = None
+    window_end: object = None
+
+
 class BranchError(MainstemError):
     """A branch of a ``BranchStage`` or ``fan_out`` failed.
 
@@ -63,6 +83,26 @@ class NoCurrentContextError(MainstemError, LookupError):
 
 class BlockingCallError(MainstemError, RuntimeError):
     """A blocking form such as ``Pipeline.run`` was called inside a running event loop."""
+
+
+class StreamClosedError(MainstemError):
+    """A stream was closed before its end, by whoever took its output."""
+
+
+class UnboundedStageError(MainstemError, ValueError):
+    """A stage needs its whole input at once, and the stream was to be bounded."""
+
+
+class NotSendableError(MainstemError, TypeError):
+    """A stage, a record or the run's metadata cannot be sent to a worker process."""
+
+
+class WorkerDiedError(MainstemError):
+    """A worker process ended in the middle of its work; none of what it had in hand counts as done."""
+
+
+class WorkerFunctionError(MainstemError):
+    """Raised in a worker process by an error that cannot be sent from there; the text says which."""
 
 
 class ConnectError(MainstemError):

@@ -10,8 +10,6 @@ from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE
-from mainstem.engine.chunks import is_async
-from mainstem.engine.layout import lay_out
 from mainstem.engine.plan import refuse_unbounded
 from mainstem.errors import BlockingCallError, StageTypeError
 from mainstem.events import EventBus, default_event_bus
@@ -41,6 +39,7 @@ from mainstem.stages.tap import TapStage
 from mainstem.stages.validate import ValidateStage
 from mainstem.streaming import PipelineStream
 from mainstem.typecheck import RecordNet, check_join, fits, share_to_check, show
+from mainstem.workers import Workers
 
 In_contra = TypeVar("In_contra", contravariant=True)
 Out = TypeVar("Out")
@@ -164,25 +163,34 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
         ) -> None:
             self._set_up(name, event_bus, hook_timeout, check)
 
-        async def execute(self, data: Any = None, *, context: PipelineContext | None = None) -> PipelineResult[Any]:
+        async def execute(
+            self, data: Any = None, *, context: PipelineContext | None = None, workers: int | Workers | None = None
+        ) -> PipelineResult[Any]:
             """Run the stages on ``data``, in memory.
 
             Args:
                 data: The input; left out when the first stage is a source.
                 context: The run's context; a fresh one by default.
+                workers: How many processes may share the work of elementwise stages and combiners. Their functions,
+                    and the records, must be such as can be sent there. Where sending takes longer than working, all
+                    stays in this process, and a note in the result says so.
 
             Returns:
                 The result: never an ``Exception`` of a stage, which is in ``result.error``.
 
             Raises:
                 StageTypeError: If the last stage does not give what the pipeline is annotated with.
+                NotSendableError: If there are ``workers`` and a stage cannot be sent to them.
                 BaseException: What is no ``Exception`` passes through: a cancellation, ``KeyboardInterrupt``,
                     ``SystemExit``.
             """
             self._check_output()
-            return await self._begin_run(PipelineContext() if context is None else context).execute(data)
+            context = PipelineContext() if context is None else context
+            return await self._begin_run(context, workers).execute(data)
 
-        def run(self, data: Any = None, *, context: PipelineContext | None = None) -> PipelineResult[Any]:
+        def run(
+            self, data: Any = None, *, context: PipelineContext | None = None, workers: int | Workers | None = None
+        ) -> PipelineResult[Any]:
             """Do what ``execute`` does, and wait for it; for code that is not async.
 
             Raises:
@@ -194,7 +202,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             async def execute() -> None:
                 # Not returned: asyncio's run() makes the text of its task, the result with all its records included,
                 # when it puts its signal handler back (signal.signal() looks it up in an Enum).
-                results.append(await self.execute(data, context=context))
+                results.append(await self.execute(data, context=context, workers=workers))
 
             anyio.run(execute)
             return results[0]
@@ -208,6 +216,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             ordered: bool = True,
             max_in_flight: int | None = None,
             bounded: bool = False,
+            workers: int | Workers | None = None,
         ) -> PipelineStream[Any]:
             """Run the stages as a stream: chunk by chunk, in bounded memory, with the answer that ``execute`` gives.
 
@@ -224,6 +233,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
                     does not wait for those before it.
                 max_in_flight: The most chunks that there may be at a time between the input and whoever takes the
                     output, at least 2; by default as many as keep all parts busy, see the stream's ``max_in_flight``.
+                workers: How many processes may share the work, as for ``execute``.
                 bounded: Refuse stages that need their whole input, before anything is read.
 
             Returns:
@@ -231,6 +241,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
 
             Raises:
                 StageTypeError: If the last stage does not give what the pipeline is annotated with.
+                NotSendableError: If there are ``workers`` and a stage cannot be sent to them.
                 UnboundedStageError: If ``bounded`` is asked for and a stage needs its whole input.
                 ValueError: If ``chunk_size`` or ``max_in_flight`` is out of range.
 
@@ -254,22 +265,8 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
                 raise ValueError(f"max_in_flight must be at least 2, not {max_in_flight!r}")
             if bounded:
                 refuse_unbounded(self._stages, unique_names(self._stages))
-            layouts = lay_out(
-                self._stages,
-                alongside=True,
-                chunk_size=chunk_size,
-                max_in_flight=max_in_flight,
-                async_input=is_async(source),
-            )
-            run_context = PipelineContext() if context is None else context
-            run = self._begin_run(run_context)
-
-            def conclude(result: PipelineResult[Any]) -> None:
-                stream.conclude(result)
-
-            chunks = run.stream(source, layouts, chunk_size, conclude, ordered=ordered)
-            stream = PipelineStream[Any](chunks, run_context, max(each.in_flight for each in layouts))
-            return stream
+            run = self._begin_run(PipelineContext() if context is None else context, workers)
+            return run.stream(source, chunk_size=chunk_size, ordered=ordered, max_in_flight=max_in_flight)
 
     def _set_up(self, name: str, event_bus: EventBus | None, hook_timeout: float, check: Check | None) -> None:
         from urllib.parse import quote  # late: it would be a tenth of the time that importing mainstem takes
@@ -455,14 +452,22 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
         name = context.current_stage or self.name
         return await self._begin_run(context.child(name, pipeline_id=new_id())).execute(data)
 
-    def _begin_run(self, context: PipelineContext) -> PipelineRun:
+    def _begin_run(self, context: PipelineContext, workers: int | Workers | None = None) -> PipelineRun:
         names = unique_names(self._stages)
         share = self._share
         nets = None
         if share is not None:
             nets = [RecordNet(name, hint, share) for name, hint in zip(names, self._output_hints, strict=True)]
         return PipelineRun(
-            self.name, self._stages, names, context, self._hooks, nets, self._event_bus, self._event_source
+            self.name,
+            self._stages,
+            names,
+            context,
+            self._hooks,
+            nets,
+            self._event_bus,
+            self._event_source,
+            Workers.of(workers),
         )
 
     def _check_output(self) -> None:

@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 from mainstem.context import PipelineContext
 from mainstem.result import PipelineResult
 from mainstem.streaming import PipelineStream
+from mainstem.workers import Workers
 
 In_contra = TypeVar("In_contra", contravariant=True)
 Out_co = TypeVar("Out_co", covariant=True)
@@ -21,27 +22,33 @@ N = TypeVar("N")
 class Execute(Protocol[In_contra, Out_co]):
     """``execute`` of a finished pipeline."""
 
-    async def __call__(self, data: In_contra, *, context: PipelineContext | None = None) -> PipelineResult[Out_co]: ...
+    async def __call__(
+        self, data: In_contra, *, context: PipelineContext | None = None, workers: int | Workers | None = None
+    ) -> PipelineResult[Out_co]: ...
 
 
 class ExecuteFromSource(Protocol[Out_co]):
     """``execute`` of a finished pipeline that begins with a source."""
 
     async def __call__(
-        self, data: None = None, *, context: PipelineContext | None = None
+        self, data: None = None, *, context: PipelineContext | None = None, workers: int | Workers | None = None
     ) -> PipelineResult[Out_co]: ...
 
 
 class Run(Protocol[In_contra, Out_co]):
     """``run`` of a finished pipeline."""
 
-    def __call__(self, data: In_contra, *, context: PipelineContext | None = None) -> PipelineResult[Out_co]: ...
+    def __call__(
+        self, data: In_contra, *, context: PipelineContext | None = None, workers: int | Workers | None = None
+    ) -> PipelineResult[Out_co]: ...
 
 
 class RunFromSource(Protocol[Out_co]):
     """``run`` of a finished pipeline that begins with a source."""
 
-    def __call__(self, data: None = None, *, context: PipelineContext | None = None) -> PipelineResult[Out_co]: ...
+    def __call__(
+        self, data: None = None, *, context: PipelineContext | None = None, workers: int | Workers | None = None
+    ) -> PipelineResult[Out_co]: ...
 
 
 class Stream(Protocol[T_contra, Out_co]):
@@ -56,6 +63,7 @@ class Stream(Protocol[T_contra, Out_co]):
         ordered: bool = True,
         max_in_flight: int | None = None,
         bounded: bool = False,
+        workers: int | Workers | None = None,
     ) -> PipelineStream[Out_co]: ...
 
 
@@ -71,6 +79,7 @@ class StreamFromSource(Protocol[Out_co]):
         ordered: bool = True,
         max_in_flight: int | None = None,
         bounded: bool = False,
+        workers: int | Workers | None = None,
     ) -> PipelineStream[Out_co]: ...
 
 

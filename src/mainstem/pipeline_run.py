@@ -11,17 +11,21 @@ import anyio
 
 from mainstem.context import PipelineContext, context_of_run
 from mainstem.engine.chunked import ChunkedRun
+from mainstem.engine.chunks import is_async
 from mainstem.engine.closing import closing
-from mainstem.engine.layout import Layout
+from mainstem.engine.layout import lay_out
 from mainstem.engine.line import StageFailed
 from mainstem.engine.memory import MemoryRun
+from mainstem.engine.plan import can_be_shipped
 from mainstem.errors import StopPipeline, StreamClosedError, describe_error
 from mainstem.events import Event, EventBus, EventType
 from mainstem.hooks import Hooks, call_hooks
 from mainstem.result import PipelineResult, StageResult
 from mainstem.stage import PipelineStage
 from mainstem.stage_run import StageRun, count_records, summarize
+from mainstem.streaming import PipelineStream
 from mainstem.typecheck import RecordNet
+from mainstem.workers import Workers
 
 logger = logging.getLogger("mainstem.pipeline")
 
@@ -49,15 +53,31 @@ class PipelineRun:
         nets: Sequence[RecordNet] | None,
         event_bus: EventBus,
         event_source: str,
+        workers: Workers | None = None,
     ) -> None:
         self._name, self._stages, self._names, self._context = name, stages, names, context
         self._hooks, self._nets = hooks, nets
         self._event_bus, self._event_source = event_bus, event_source
+        self._workers, self._notes = self._usable(workers)
         self._started = perf_counter()
+
+    def _usable(self, workers: Workers | None) -> tuple[Workers | None, tuple[str, ...]]:
+        """Return the worker processes that the run may use, and what is to be said about them."""
+        if workers is None:
+            return None, ()
+        shipped = [at for at, stage in enumerate(self._stages) if can_be_shipped(stage)]
+        if shipped:
+            from mainstem.engine.process_pool import refuse_unsendable  # late: multiprocessing is large
+
+            stages, names = [self._stages[at] for at in shipped], [self._names[at] for at in shipped]
+            refuse_unsendable(stages, names, self._context.metadata)
+        if self._hooks.watch_stages or self._nets is not None:
+            return None, ("ran in this process: hooks, or checks of records, are to see what lies between the stages",)
+        return workers, ()
 
     async def execute(self, data: Any) -> PipelineResult[Any]:
         """Run the stages in memory."""
-        run = MemoryRun(self._stages, self._names, self._context, self._hooks, self._nets)
+        run = MemoryRun(self._stages, self._names, self._context, self._hooks, self._nets, self._workers)
         result: StageResult[Any]
         try:
             with context_of_run(self._context):
@@ -74,20 +94,16 @@ class PipelineRun:
         await self._end(result)
         return self._conclude(result, run.stage_runs, result.data, count_records(data))
 
-    async def stream(
-        self,
-        data: Any,
-        layouts: Sequence[Layout],
-        chunk_size: int,
-        conclude: Callable[[PipelineResult[Any]], None],
-        *,
-        ordered: bool,
-    ) -> AsyncGenerator[Any, None]:
-        """Run the stages as a stream, give the chunks of output or the one value, and ``conclude`` with the result.
-
-        Raises:
-            Exception: That of the stage that failed.
-        """
+    def stream(self, data: Any, *, chunk_size: int, ordered: bool, max_in_flight: int | None) -> PipelineStream[Any]:
+        """Return the run as a stream; it begins when the first chunk is asked for."""
+        layouts = lay_out(
+            self._stages,
+            alongside=True,
+            chunk_size=chunk_size,
+            max_in_flight=max_in_flight,
+            async_input=is_async(data),
+            workers=self._workers,
+        )
         hooks = self._hooks if self._hooks.watch_stages else None
         run = ChunkedRun(
             self._stages,
@@ -99,22 +115,45 @@ class PipelineRun:
             chunk_size=chunk_size,
             alongside=True,
             ordered=ordered,
+            workers=self._workers,
         )
-        gives_value = layouts[-1].end is not None
+
+        def conclude(result: PipelineResult[Any]) -> None:
+            stream.conclude(result)
+
+        chunks = self._stream(run, data, conclude, gives_value=layouts[-1].end is not None)
+        stream = PipelineStream[Any](chunks, self._context, max(each.in_flight for each in layouts))
+        return stream
+
+    async def _stream(
+        self, run: ChunkedRun, data: Any, conclude: Callable[[PipelineResult[Any]], None], *, gives_value: bool
+    ) -> AsyncGenerator[Any, None]:
+        """Give the chunks of output, or the one value, and ``conclude`` with the result.
+
+        Raises:
+            Exception: That of the stage that failed.
+        """
         result: StageResult[Any] = StageResult()
         try:
-            await self._begin()
+            with context_of_run(self._context):
+                await self._begin()
             try:
                 async with closing(run.output(data)) as output:
                     async for chunk in output:
                         if gives_value:
                             result.data = chunk
-                        if gives_value or chunk:
+                        elif chunk:
                             yield chunk
             except StageFailed as failed:
                 self._context.current_stage = failed.run.name
                 result = failed.result
-            await self._tell_hooks(result, result.data)
+            except StopPipeline:
+                raise
+            except Exception as error:  # of the input, where there is no stage to fail
+                self._context.record_error(error, stage=self._name)
+                result = StageResult.failure(error)
+            with context_of_run(self._context):
+                await self._tell_hooks(result, result.data)
         except StopPipeline as stop:
             result = self._stopped(stop)
         except GeneratorExit:
@@ -124,12 +163,15 @@ class PipelineRun:
             raise
         except BaseException as error:
             await self._end_cancelled(error)
-            if isinstance(error, Exception):
-                conclude(self._conclude(StageResult.failure(error), run.stage_runs, None, 0))
+            closed = StreamClosedError(f"the stream was ended before its end, by {describe_error(error)}")
+            closed.__cause__ = error
+            conclude(self._conclude(StageResult.failure(closed), run.stage_runs, None, 0))
             raise
         await self._end(result)
         conclude(self._conclude(result, run.stage_runs, result.data, 0))
-        result.unwrap()
+        value = result.unwrap()
+        if gives_value:
+            yield value  # now that all is done: whoever takes just this need not ask for more
 
     async def _tell_hooks(self, result: StageResult[Any], output: Any) -> None:
         hooks, context = self._hooks, self._context
@@ -153,6 +195,7 @@ class PipelineRun:
             error=result.error,
             duration_ms=(perf_counter() - self._started) * 1000,
             context=self._context,
+            notes=self._notes,
             **counts,
         )
 

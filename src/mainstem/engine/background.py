@@ -9,30 +9,51 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any
+
+import anyio
 
 _running: set[object] = set()
 """Strong references: an event loop keeps only weak ones."""
 
 
-def start_in_background(work: Callable[[], Awaitable[None]]) -> None:
-    """Start ``work`` in a task of its own, on asyncio or trio; it must raise nothing but a cancellation."""
-    trio: Any = sys.modules.get("trio")
-    if trio is not None and _runs_here(trio):
-        trio.lowlevel.spawn_system_task(work)
+def start_in_background(work: Callable[[], Awaitable[None]], ended: anyio.Event) -> None:
+    """Start ``work`` in a task of its own, on asyncio or trio, with the context variables of the caller.
+
+    Args:
+        work: What to do; it must raise nothing but a cancellation.
+        ended: Is set when the task has ended, even if the event loop ended it before it began.
+    """
+
+    async def run() -> None:
+        try:
+            await work()
+        finally:
+            ended.set()
+
+    if in_trio():
+        import trio
+
+        trio.lowlevel.spawn_system_task(run, context=copy_context())
         return
 
     import asyncio  # late: it would be a third of the time that importing mainstem takes
 
-    async def run() -> None:
-        await work()
+    def forget(task: object) -> None:
+        _running.discard(task)
+        ended.set()  # a task that is cancelled before its first step never gets to its finally
 
     task = asyncio.get_running_loop().create_task(run())
     _running.add(task)
-    task.add_done_callback(_running.discard)
+    task.add_done_callback(forget)
 
 
-def _runs_here(trio: Any) -> bool:
+def in_trio() -> bool:
+    """Whether the event loop that runs here is trio's."""
+    trio: Any = sys.modules.get("trio")
+    if trio is None:
+        return False
     try:
         trio.lowlevel.current_task()
     except RuntimeError:

@@ -7,17 +7,18 @@ not matter, as they are done.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 import anyio
 
-from mainstem.context import PipelineContext, StageProgress, context_of_run
+from mainstem.context import PipelineContext, context_of_run
 from mainstem.engine.background import start_in_background
 from mainstem.engine.closing import closing
 from mainstem.engine.line import StageFailed
+from mainstem.hooks import Hooks
 from mainstem.result import StageResult
 from mainstem.stage_run import StageRun
 from mainstem.stages.record_calls import Calls, outcome_of
@@ -29,12 +30,14 @@ _PENDING = object()
 class _Chunk:
     """Records whose calls are under way or still to be made."""
 
-    __slots__ = ("answers", "calls", "fails", "left", "records", "remaining")
+    __slots__ = ("answers", "calls", "fails", "first", "left", "records", "remaining")
 
-    def __init__(self, records: Sequence[Any], *, fails: bool) -> None:
+    def __init__(self, records: Sequence[Any], first: int, *, fails: bool) -> None:
         self.fails = fails
         """Whether a record that fails, fails the stage."""
         self.records = records
+        self.first = first
+        """Position of the first record in the stage's whole input."""
         self.remaining: Iterator[tuple[int, Any]] = enumerate(records)
         self.answers: list[Any] = [_PENDING] * len(records)
         self.calls = Calls(records, self.answers)
@@ -65,17 +68,22 @@ class CallWindow:
     Args:
         run: The stage in its run.
         stage: The same stage.
-        holds: How many chunks may be under way at a time.
+        hooks: Hooks that watch stages, if there are any.
+        holds: How many chunks it may hold at a time, the one that is being taken from it included.
         ordered: Whether the chunks leave in the order they came.
     """
 
-    def __init__(self, run: StageRun, stage: RecordFunctionStage[Any, Any], holds: int, *, ordered: bool) -> None:
-        self._run, self._stage, self._ordered = run, stage, ordered
+    def __init__(
+        self, run: StageRun, stage: RecordFunctionStage[Any, Any], hooks: Hooks | None, holds: int, *, ordered: bool
+    ) -> None:
+        self._run, self._stage, self._hooks, self._ordered = run, stage, hooks, ordered
         self._retries = stage.record_function.retries()
         self._room = anyio.Semaphore(holds)
-        self._pulling = anyio.Lock()
-        self._current: _Chunk | None = None
         self._under_way: deque[_Chunk] = deque()
+        """The chunks that were pulled and not handed out yet."""
+        self._to_call: deque[_Chunk] = deque()
+        """Those of them that have records for which no call was made yet."""
+        self._arrived = anyio.Event()
         self._changed = anyio.Event()
         self._ended = False
         """Whether there are no more chunks to be had."""
@@ -83,34 +91,43 @@ class CallWindow:
         """Whether a record has failed the stage."""
         self._error: BaseException | None = None
         """What came from upstream, or is no failure of a record."""
-        self._activity = _Activity(run.progress)
+        self._activity = _Activity(run)
 
     async def output(self, upstream: AsyncGenerator[Sequence[Any], None]) -> AsyncGenerator[Sequence[Any], None]:
         """Give the stage's output for each chunk.
 
         Raises:
             StageFailed: If the stage fails, after the output for the chunks before.
-            BaseException: What came from upstream; what a function raised that is no ``Exception``.
+            Exception: What came from upstream, after the output for the chunks before.
+            BaseException: What upstream or a function raised that is no ``Exception``.
         """
         scope, ended = anyio.CancelScope(), anyio.Event()
-        async with closing(upstream) as chunks:
-            start_in_background(partial(self._work, chunks, scope, ended))
-            try:
-                while (chunk := await self._next_done()) is not None:
-                    result = await self._run.feed_with(partial(self._conclude, chunk), chunk.records)
-                    if not result.success:
-                        raise StageFailed(self._run, result)
-                    self._room.release()
-                    yield result.data or []
-                if self._error is not None:
-                    raise self._error
-            finally:
-                scope.cancel()
-                with anyio.CancelScope(shield=True):
-                    await ended.wait()
+        start_in_background(partial(self._work, upstream, scope), ended)
+        try:
+            while (chunk := await self._next_done()) is not None:
+                yield await self._hand_out(chunk)
+                self._room.release()
+            if self._error is not None:
+                raise self._error
+        finally:
+            scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await ended.wait()
         self._run.complete()
 
+    async def _hand_out(self, chunk: _Chunk) -> list[Any]:
+        run = self._run
+        with context_of_run(run.context):
+            result = await run.feed_with(partial(self._conclude, chunk), chunk.records)
+            if not result.success:
+                raise StageFailed(run, result)
+            output: list[Any] = result.data or []
+            if self._hooks is not None:
+                await self._hooks.call_after(run.name, output, run.context)
+            return output
+
     async def _conclude(self, chunk: _Chunk, _: Any, context: PipelineContext) -> StageResult[Any]:
+        context.chunk_start = chunk.first  # chunks may leave in another order than they came
         calls = chunk.concluded()
         if self._retries is not None:
             calls.retry_ms, self._retries.spent_ms = self._retries.spent_ms, 0.0
@@ -125,32 +142,64 @@ class CallWindow:
                     return chunk
                 if self._ordered or self._failed:
                     break
-            if self._error is not None or (self._ended and not self._under_way):
+            hopeless = self._error is not None and not isinstance(self._error, Exception)
+            if hopeless or (self._ended and not self._under_way):
                 return None
             self._changed = anyio.Event()
             await self._changed.wait()
 
-    async def _work(self, chunks: closing[Sequence[Any]], scope: anyio.CancelScope, ended: anyio.Event) -> None:
-        try:
-            with scope, context_of_run(self._run.context):
-                async with anyio.create_task_group() as group:
-                    for _ in range(self._stage.concurrency):
-                        group.start_soon(self._call_each, chunks)
-        finally:
-            ended.set()
+    async def _work(self, upstream: AsyncGenerator[Sequence[Any], None], scope: anyio.CancelScope) -> None:
+        with scope, context_of_run(self._run.context):
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._noting_what_ends_it, partial(self._pull, upstream))
+                for _ in range(self._stage.concurrency):
+                    group.start_soon(self._noting_what_ends_it, self._call_each)
 
-    async def _call_each(self, chunks: closing[Sequence[Any]]) -> None:
-        """One worker: make calls for records of chunk after chunk, one at a time."""
+    async def _noting_what_ends_it(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            chunk = await self._next_chunk(chunks, None)
-            while chunk is not None:
-                await self._call_in(chunk)
-                chunk = await self._next_chunk(chunks, chunk)
+            await work()
         except anyio.get_cancelled_exc_class() as cancelled:
             self._stop(cancelled)  # of interest only if the function itself awaited something that was cancelled
             raise
         except BaseException as error:
             self._stop(error)
+
+    async def _pull(self, upstream: AsyncGenerator[Sequence[Any], None]) -> None:
+        """Take the chunks, from first to last in one task: what they come from may have opened things that want that."""
+        run, fails, first, fed = self._run, not self._stage.continue_on_error, 0, False
+        async with closing(upstream) as chunks:
+            while not self._failed:
+                self._activity.block(True)
+                await self._room.acquire()
+                self._activity.block(False)
+                records = await anext(chunks, None)
+                if records is None and fed:
+                    break
+                fed, records = True, records or []  # of no input at all there is one chunk, as in an empty run
+                if self._hooks is not None:
+                    await self._hooks.call_before(run.name, records, run.context)
+                chunk = _Chunk(records, first, fails=fails)
+                first += len(records)
+                self._under_way.append(chunk)
+                self._to_call.append(chunk)
+                self._announce()
+        self._stop(None)
+
+    async def _call_each(self) -> None:
+        """One worker: make calls for records of chunk after chunk, one at a time."""
+        while (chunk := await self._next_to_call()) is not None:
+            await self._call_in(chunk)
+            if self._to_call and self._to_call[0] is chunk:
+                self._to_call.popleft()
+
+    async def _next_to_call(self) -> _Chunk | None:
+        while not self._failed:
+            if self._to_call:
+                return self._to_call[0]
+            if self._ended:
+                break
+            await self._arrived.wait()
+        return None
 
     async def _call_in(self, chunk: _Chunk) -> None:
         call, activity, answers = self._stage.record_function.call_one(), self._activity, chunk.answers
@@ -173,57 +222,50 @@ class CallWindow:
             if self._failed:
                 return
 
-    async def _next_chunk(self, chunks: closing[Sequence[Any]], finished: _Chunk | None) -> _Chunk | None:
-        """Return the chunk after ``finished``, whose records are all being seen to; one worker pulls for all."""
-        async with self._pulling:
-            if self._current is not finished:
-                return self._current
-            if self._ended or self._failed:
-                return None
-            self._activity.blocked = True
-            await self._room.acquire()
-            self._activity.blocked = False
-            records = await anext(chunks, None)
-            if records is None:
-                self._stop(None)
-                return None
-            self._current = _Chunk(records, fails=not self._stage.continue_on_error)
-            self._under_way.append(self._current)
-            self._changed.set()
-            return self._current
-
     def _stop(self, error: BaseException | None) -> None:
         self._ended = True
         self._error = self._error or error
+        self._announce()
+
+    def _announce(self) -> None:
+        self._arrived.set()
+        self._arrived = anyio.Event()
         self._changed.set()
 
 
 class _Activity:
-    """How long at least one call was under way, and, where none was, why not."""
+    """How long at least one call was under way, how long all calls took, and, where there was none, why not."""
 
-    __slots__ = ("_progress", "_since", "_under_way", "blocked")
+    __slots__ = ("_blocked", "_progress", "_run", "_since", "_under_way")
 
-    def __init__(self, progress: StageProgress) -> None:
-        self._progress = progress
+    def __init__(self, run: StageRun) -> None:
+        self._run, self._progress = run, run.progress
         self._under_way = 0
         self._since = perf_counter()
-        self.blocked = False
+        self._blocked = False
         """Whether no further chunk may be taken yet, because those that are done were not taken."""
 
     def begin(self) -> None:
-        if not self._under_way:
-            now = perf_counter()
-            idle = (now - self._since) * 1000
-            if self.blocked:
-                self._progress.blocked_ms += idle
-            else:
-                self._progress.waiting_ms += idle
-            self._since = now
+        self._count()
         self._under_way += 1
 
     def end(self) -> None:
+        self._count()
         self._under_way -= 1
-        if not self._under_way:
-            now = perf_counter()
-            self._progress.duration_ms += (now - self._since) * 1000
-            self._since = now
+
+    def block(self, blocked: bool) -> None:
+        self._count()
+        self._blocked = blocked
+
+    def _count(self) -> None:
+        """Count the time since something changed."""
+        now = perf_counter()
+        passed = (now - self._since) * 1000
+        self._since = now
+        if self._under_way:
+            self._progress.duration_ms += passed
+            self._run.calls_ms += passed * self._under_way
+        elif self._blocked:
+            self._progress.blocked_ms += passed
+        else:
+            self._progress.waiting_ms += passed

@@ -7,16 +7,18 @@ a ``HandOff`` lets it run beside its neighbours, a bounded number of chunks ahea
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, TypeGuard
+from collections.abc import AsyncGenerator, Callable, Sequence, Sized
+from itertools import takewhile
+from typing import Any, TypeGuard, cast
 
-from mainstem.context import PipelineContext, StageProgress
+from mainstem.context import PipelineContext, StageProgress, context_of_run
 from mainstem.endpoints import Load, SinkStage, SourceStage
+from mainstem.engine.background import in_trio
 from mainstem.engine.call_window import CallWindow
 from mainstem.engine.chunks import Reader, is_async, read_source
 from mainstem.engine.closing import closing
 from mainstem.engine.hand_off import HandOff
-from mainstem.engine.layout import Layout
+from mainstem.engine.layout import Layout, Section
 from mainstem.engine.line import Demand, Line, StageFailed
 from mainstem.engine.plan import expands
 from mainstem.hooks import Hooks
@@ -26,6 +28,7 @@ from mainstem.stage_run import StageRun, State
 from mainstem.stages.aggregate import AggregateStage
 from mainstem.stateful import StatefulStage
 from mainstem.typecheck import RecordNet
+from mainstem.workers import Workers
 
 Chunks = AsyncGenerator[Sequence[Any], None]
 
@@ -43,6 +46,7 @@ class ChunkedRun:
         chunk_size: Records in a chunk.
         alongside: Whether parts run beside one another.
         ordered: Whether the output keeps the order of the input.
+        workers: The worker processes that the run may use, if the layouts have sections for them.
 
     Attributes:
         stage_runs: The stages that have begun, in order.
@@ -61,11 +65,12 @@ class ChunkedRun:
         chunk_size: int,
         alongside: bool,
         ordered: bool = True,
+        workers: Workers | None = None,
     ) -> None:
         self._stages, self._names, self._context, self._nets = stages, names, context, nets
         self._hooks = hooks
         self._layouts, self._chunk_size = layouts, chunk_size
-        self._alongside, self._ordered = alongside, ordered
+        self._alongside, self._ordered, self._workers = alongside, ordered, workers
         self.stage_runs: list[StageRun] = []
         self.reader: Reader | None = None
 
@@ -82,9 +87,10 @@ class ChunkedRun:
             if not layout.sections and source is None and self._takes_whole(layout.end, data):
                 data = await self._feed_whole(self._begin(layout.end), data)
                 continue
-            lines = self._lines(layout)
+            expected = len(data) if source is None and isinstance(data, Sized) else None
+            sections = self._begin_sections(layout)
             end = None if layout.end is None else self._begin(layout.end, self._state_of(layout.end))
-            chunks = self._chunks(layout, lines, end, data, source)
+            chunks = self._connect(layout, sections, end, data, source, expected)
             if end is None:
                 async with closing(chunks) as output:
                     async for chunk in output:
@@ -113,34 +119,43 @@ class ChunkedRun:
         self.stage_runs.append(run)
         return run
 
-    def _lines(self, layout: Layout) -> list[Line]:
-        runs = [[self._begin(at, self._state_of(at)) for at in section.stages] for section in layout.sections]
-        return [Line(each, self._hooks, demands) for each, demands in zip(runs, demands_of(runs), strict=True)]
+    def _begin_sections(self, layout: Layout) -> list[list[StageRun]]:
+        return [[self._begin(at, self._state_of(at)) for at in section.stages] for section in layout.sections]
 
-    def _chunks(
-        self, layout: Layout, lines: Sequence[Line], end: StageRun | None, data: Any, source: StageRun | None
+    def _connect(
+        self,
+        layout: Layout,
+        sections: Sequence[Sequence[StageRun]],
+        end: StageRun | None,
+        data: Any,
+        source: StageRun | None,
+        expected: int | None,
     ) -> Chunks:
         """Return the output of a segment's line of stages."""
+        demands = demands_of(sections)
 
-        def room() -> int:
-            wanted = lines[0].room if lines else None
-            return self._chunk_size if wanted is None else min(wanted, self._chunk_size)
+        def room(on_their_way: int) -> int:
+            wanted = [max(0, demand.room - on_their_way) for demand in demands[0]] if demands else []
+            return min([self._chunk_size, *wanted])
 
-        before = source
+        before, reader = source, None
         if source is None:
             reader = Reader(room)
             self.reader = self.reader or reader
-            chunks = self._read(reader, data, lines[0].runs[0] if lines else end)
+            first = next((run for runs in sections for run in runs), end)
+            chunks = self._read(reader, data, first)
         else:
-            reader = None
-            chunks = self._read_source(source, data, room)
-        for line, section in zip(lines, layout.sections, strict=True):
-            chunks = self._hand_off(chunks, section.ahead, before, line.runs[0])
+            chunks = self._watch_source(source, self._read_source(source, data, room))
+        for section, runs, wanted in zip(layout.sections, sections, demands, strict=True):
+            chunks = self._hand_off(chunks, section.ahead, before, runs[0] if runs else end)
             if section.overlaps:
-                chunks = self._overlap(line.runs[0], section.holds, chunks)
+                chunks = self._overlap(runs[0], section.holds, chunks)
+            elif section.shipped:
+                shipped_end = end if layout.ships_end and section is layout.sections[-1] else None
+                chunks = self._ship(runs, shipped_end, section, expected, chunks)
             else:
-                chunks = self._through(line, chunks, reader if line is lines[0] else None)
-            before = line.runs[-1]
+                chunks = self._through(Line(runs, self._hooks, wanted), chunks, reader)
+            before, reader, expected = (runs[-1] if runs else before), None, None
         return self._hand_off(chunks, layout.ahead, before, end)
 
     def _hand_off(self, chunks: Chunks, ahead: int | None, giver: StageRun | None, taker: StageRun | None) -> Chunks:
@@ -158,7 +173,7 @@ class ChunkedRun:
             raise reader.error
         raise StageFailed(first, first.interrupt(reader.error))
 
-    async def _read_source(self, source: StageRun, data: Any, room: Callable[[], int]) -> Chunks:
+    async def _read_source(self, source: StageRun, data: Any, room: Callable[[int], int]) -> Chunks:
         try:
             async with closing(read_source(source, data, room, self._chunk_size)) as chunks:
                 async for chunk in chunks:
@@ -169,9 +184,40 @@ class ChunkedRun:
             raise StageFailed(source, source.interrupt(error)) from error
         source.complete()
 
+    def _watch_source(self, source: StageRun, chunks: Chunks) -> Chunks:
+        return chunks if self._hooks is None else self._with_hooks(self._hooks, source, chunks)
+
+    async def _with_hooks(self, hooks: Hooks, source: StageRun, upstream: Chunks) -> Chunks:
+        with context_of_run(source.context):
+            await hooks.call_before(source.name, None, source.context)
+        async with closing(upstream) as chunks:
+            async for chunk in chunks:
+                with context_of_run(source.context):
+                    await hooks.call_after(source.name, chunk, source.context)
+                yield chunk
+
     def _overlap(self, run: StageRun, holds: int, upstream: Chunks) -> Chunks:
         stage: Any = run.stage
-        return CallWindow(run, stage, holds, ordered=self._ordered).output(upstream)
+        return CallWindow(run, stage, self._hooks, holds, ordered=self._ordered).output(upstream)
+
+    def _ship(
+        self, runs: Sequence[StageRun], end: StageRun | None, section: Section, expected: int | None, upstream: Chunks
+    ) -> Chunks:
+        from mainstem.engine.shipped import ShippedSection  # late: multiprocessing is large, and rarely needed
+        from mainstem.engine.worker import Errand
+
+        assert self._workers is not None
+        stages: list[Any] = [run.stage for run in runs]
+        errand = Errand(
+            stages,
+            [run.name for run in runs],
+            None if end is None else cast(AggregateStage[Any, Any], end.stage).combiner,
+            self._context.pipeline_id,
+            dict(self._context.metadata),
+            "trio" if in_trio() else "asyncio",
+        )
+        shipped = ShippedSection(runs, end, self._workers, errand, expected, section.holds, ordered=self._ordered)
+        return shipped.output(upstream)
 
     async def _through(self, line: Line, upstream: Chunks, reader: Reader | None) -> Chunks:
         async with closing(upstream) as chunks:
@@ -180,12 +226,23 @@ class ChunkedRun:
                     yield await line.feed(piece, last=reader is not None and reader.last and piece is chunk)
                 if line.room == 0:
                     break
+        self._complete_before(line.runs[0])
         left = await line.finish()
         if left:
             yield left
 
+    def _complete_before(self, first: StageRun) -> None:
+        """Mark the stages before a line as completed, which were closed if it wanted no more of them."""
+        for run in takewhile(lambda run: run is not first, self.stage_runs):
+            if not run.progress.done:
+                run.complete()
+
     async def _collect(self, end: StageRun, upstream: Chunks) -> Any:
         """Give all that comes out of a line to the stage at its end, and return its value."""
+        with context_of_run(end.context):
+            return await self._collect_in_context(end, upstream)
+
+    async def _collect_in_context(self, end: StageRun, upstream: Chunks) -> Any:
         load = end.state
         async with closing(upstream) as chunks:
             if isinstance(load, Load):
@@ -217,11 +274,14 @@ class ChunkedRun:
                 _require(run, await run.feed(chunk))
 
     async def _finish(self, run: StageRun) -> Any:
+        if not run.feeds:
+            run.account(0, 0, 0.0)  # it took part, though there were no records
         return await self._complete(run, _require(run, await run.finish()))
 
     async def _feed_whole(self, run: StageRun, data: Any) -> Any:
-        await self._call_before(run, data)
-        return await self._complete(run, _require(run, await run.feed(data)))
+        with context_of_run(run.context):
+            await self._call_before(run, data)
+            return await self._complete(run, _require(run, await run.feed(data)))
 
     async def _call_before(self, run: StageRun, data: Any) -> None:
         if self._hooks is not None:

@@ -6,7 +6,7 @@ nobody wants, and lets other tasks have their turn.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import islice
 from time import perf_counter
@@ -28,7 +28,7 @@ class Reader:
     """Reads the input of a segment.
 
     Args:
-        room: Says how many records the next chunk may hold.
+        room: Says how many records the next chunk may hold, given how many are on their way already.
 
     Attributes:
         last: Whether the chunk given last is known to be the last one.
@@ -36,7 +36,7 @@ class Reader:
         spent_ms: Time that the input took to give its records.
     """
 
-    def __init__(self, room: Callable[[], int]) -> None:
+    def __init__(self, room: Callable[[int], int]) -> None:
         self._room = room
         self.last = False
         self.error: Exception | None = None
@@ -53,7 +53,7 @@ class Reader:
     async def _read_sequence(self, data: Sequence[Any]) -> AsyncGenerator[Sequence[Any], None]:
         at = 0
         yielded = perf_counter()
-        while at < len(data) and (size := self._room()):
+        while at < len(data) and (size := self._room(0)):
             self.last = at + size >= len(data)
             yield data[at : at + size]
             at += size
@@ -67,7 +67,7 @@ class Reader:
         except Exception as error:
             self.error = error
             return
-        while self.error is None and (size := self._room()):
+        while self.error is None and (size := self._room(0)):
             chunk: list[Any] = []
             started = perf_counter()
             try:
@@ -87,19 +87,28 @@ class Reader:
         """Give what has arrived by the time somebody asks for it: no record waits for others to fill its chunk."""
         taken = 0
         arrivals = _Arrivals(data, self._room)
-        async with arrivals:
-            while self._room():
-                started = perf_counter()
-                chunk = await arrivals.take()
-                self.spent_ms += (perf_counter() - started) * 1000
-                taken += len(chunk)
-                if not chunk:
-                    break
-                yield chunk
+        try:
+            async with arrivals:
+                while self._room(0):
+                    chunk = await arrivals.take()
+                    taken += len(chunk)
+                    if not chunk:
+                        break
+                    yield chunk
+        finally:
+            self.spent_ms += arrivals.spent_ms
         if isinstance(arrivals.error, Exception):
             self._fail(arrivals.error, taken)
         elif arrivals.error is not None:
             raise arrivals.error
+
+    def timed(self, data: Iterable[Any]) -> Iterator[Any]:
+        """Give the records of ``data`` one by one, to who takes them all at once."""
+        started = perf_counter()
+        try:
+            yield from iterate(data)
+        finally:
+            self.spent_ms += (perf_counter() - started) * 1000
 
     def _fail(self, error: Exception, taken: int) -> None:
         self.error = error
@@ -115,18 +124,23 @@ def is_async(data: Any) -> bool:
 class _Arrivals(AbstractAsyncContextManager[Any]):
     """The records of an async iterable, taken as they come by a task of its own, and no more than one chunk ahead."""
 
-    def __init__(self, data: AsyncIterable[Any], room: Callable[[], int]) -> None:
+    def __init__(self, data: AsyncIterable[Any], room: Callable[[int], int]) -> None:
         self._data = data
         self._room = room
         self._waiting: list[Any] = []
+        self._on_their_way = 0
+        """Records that were taken, and may not have been seen to yet."""
         self._changed = anyio.Event()
         self._taken = anyio.Event()
         self._scope = anyio.CancelScope()
         self._ended = anyio.Event()
+        self._done = False
         self.error: BaseException | None = None
+        self.spent_ms = 0.0
+        """Time that the iterable took to give its records."""
 
     async def __aenter__(self) -> _Arrivals:
-        start_in_background(self._collect)
+        start_in_background(self._collect, self._ended)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -136,14 +150,18 @@ class _Arrivals(AbstractAsyncContextManager[Any]):
 
     async def take(self) -> list[Any]:
         """Wait until there is a record, and take all there are; an empty list at the end."""
-        while not self._waiting and not self._ended.is_set():
+        self._on_their_way = 0
+        self._taken.set()
+        while not self._waiting and not self._done:
             self._changed = anyio.Event()
             await self._changed.wait()
         chunk, self._waiting = self._waiting, []
+        self._on_their_way = len(chunk)
         self._taken.set()
         return chunk
 
     async def _collect(self) -> None:
+        started = perf_counter()
         try:
             with self._scope:
                 await self._collect_from(aiter(self._data))
@@ -153,27 +171,47 @@ class _Arrivals(AbstractAsyncContextManager[Any]):
         except BaseException as error:
             self.error = error
         finally:
-            self._ended.set()
+            self.spent_ms += (perf_counter() - started) * 1000
+            self._done = True
             self._changed.set()
 
     async def _collect_from(self, iterator: AsyncIterator[Any]) -> None:
         try:
-            async for record in iterator:
+            while True:
+                while len(self._waiting) >= self._room(self._on_their_way):
+                    await self._wait_for_room()
+                try:
+                    record = await anext(iterator)
+                except StopAsyncIteration:
+                    return
                 self._waiting.append(record)
                 if len(self._waiting) == 1:
                     self._changed.set()
-                while self._waiting and len(self._waiting) >= self._room():
-                    self._taken = anyio.Event()
-                    await self._taken.wait()
         finally:
             close = getattr(iterator, "aclose", None)
             if close is not None:
                 with anyio.move_on_after(CLOSING_SECONDS, shield=True):
                     await close()
 
+    async def _wait_for_room(self) -> None:
+        self._taken = anyio.Event()
+        started = perf_counter()
+        try:
+            await self._taken.wait()
+        finally:
+            self.spent_ms -= (perf_counter() - started) * 1000  # the iterable is not asked for any meanwhile
+
+    async def _wait_for_room(self) -> None:
+        self._taken = anyio.Event()
+        started = perf_counter()
+        try:
+            await self._taken.wait()
+        finally:
+            self.spent_ms -= (perf_counter() - started) * 1000  # it is not the iterable that is slow
+
 
 async def read_source(
-    source: StageRun, data: Any, room: Callable[[], int], chunk_size: int
+    source: StageRun, data: Any, room: Callable[[int], int], chunk_size: int
 ) -> AsyncGenerator[Sequence[Any], None]:
     """Give the chunks of a source stage, and count them.
 
@@ -184,10 +222,10 @@ async def read_source(
     if data is not None:
         raise StageContractError(f"source {source.name!r} takes no input, and was given {type(data).__name__}")
     context, stage = source.context, source.stage
-    reading: Any = getattr(stage, "read")(context, chunk_size=min(chunk_size, room()))  # noqa: B009 - a SourceStage's
+    reading: Any = getattr(stage, "read")(context, chunk_size=min(chunk_size, room(0)))  # noqa: B009 - a SourceStage's
     yielded = perf_counter()
     async with closing(reading) as chunks:
-        while room():
+        while room(0):
             context.current_stage, context.chunk_start = source.name, source.progress.records_in
             started = perf_counter()
             chunk = await anext(chunks, None)

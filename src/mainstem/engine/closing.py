@@ -25,23 +25,25 @@ class closing(Generic[T]):  # noqa: N801 - used like a function
 
     def __init__(self, generator: AsyncGenerator[T, Any]) -> None:
         self._generator = generator
-        self._first: Awaitable[T] | None = None
+        self._begun = False
 
     async def __aenter__(self) -> closing[T]:
-        first_iteration, finalizer = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(None, None)
-        try:
-            self._first = self._generator.__anext__()  # which is when a generator looks at the hooks
-        finally:
-            sys.set_asyncgen_hooks(first_iteration, finalizer)
         return self
 
     def __aiter__(self) -> closing[T]:
         return self
 
     def __anext__(self) -> Awaitable[T]:
-        first, self._first = self._first, None
-        return self._generator.__anext__() if first is None else first
+        return self._generator.__anext__() if self._begun else self._begin()
+
+    def _begin(self) -> Awaitable[T]:
+        self._begun = True
+        first_iteration, finalizer = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            return self._generator.__anext__()  # which is when a generator looks at the hooks
+        finally:
+            sys.set_asyncgen_hooks(first_iteration, finalizer)
 
     async def __aexit__(self, *_: object) -> None:
         with anyio.move_on_after(CLOSING_SECONDS, shield=True):

@@ -45,7 +45,7 @@ class HandOff:
         """
         send, receive = anyio.create_memory_object_stream[Any](self._ahead)
         scope, ended = anyio.CancelScope(), anyio.Event()
-        start_in_background(partial(self._work, send, scope, ended))
+        start_in_background(partial(self._work, send, scope), ended)
         try:
             while True:
                 if self._taker is not None:
@@ -70,7 +70,7 @@ class HandOff:
             with anyio.CancelScope(shield=True):
                 await ended.wait()
 
-    async def _work(self, send: MemoryObjectSendStream[Any], scope: anyio.CancelScope, ended: anyio.Event) -> None:
+    async def _work(self, send: MemoryObjectSendStream[Any], scope: anyio.CancelScope) -> None:
         try:
             with scope, send:
                 async with closing(self._chunks) as chunks:
@@ -86,5 +86,3 @@ class HandOff:
             raise
         except BaseException as error:
             self._error = error
-        finally:
-            ended.set()

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mainstem.endpoints import SinkStage
-from mainstem.engine.plan import Segment, overlaps_calls, plan_run
+from mainstem.engine.plan import Segment, can_be_shipped, overlaps_calls, plan_run
 from mainstem.stage import PipelineStage
+from mainstem.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,14 @@ class Section:
     Attributes:
         stages: Their positions in the pipeline.
         overlaps: Whether it is one stage whose async calls overlap, across chunks.
+        shipped: Whether the stages may run in worker processes; there may be none, where only the end does.
         ahead: Chunks that may lie before it, the part before it having a task of its own; ``None`` if it has not.
         holds: Chunks it may hold at a time.
     """
 
     stages: range
     overlaps: bool = False
+    shipped: bool = False
     ahead: int | None = None
     holds: int = 1
 
@@ -40,6 +43,7 @@ class Layout:
     Attributes:
         sections: The stages of its line.
         end: Position of the stage that takes all that comes out of the line; ``None`` if that is the output.
+        ships_end: Whether the last section's workers may do the end's adding up.
         ahead: Chunks that may lie before the end or the taker of the output, as in a section.
         in_flight: The most chunks there are at a time, counting the one that is being taken.
     """
@@ -48,6 +52,7 @@ class Layout:
     end: int | None
     ahead: int | None
     in_flight: int
+    ships_end: bool = False
 
 
 def lay_out(
@@ -57,6 +62,7 @@ def lay_out(
     chunk_size: int,
     max_in_flight: int | None,
     async_input: bool,
+    workers: Workers | None = None,
 ) -> list[Layout]:
     """Lay out a pipeline.
 
@@ -66,6 +72,7 @@ def lay_out(
         chunk_size: Records in a chunk.
         max_in_flight: The most chunks that there may be at a time, at least 2; ``None`` for what keeps all parts busy.
         async_input: Whether the input is an async iterable.
+        workers: Worker processes that there may be for elementwise stages and combiners.
 
     Returns:
         A layout for each segment; one without sections if there are no stages.
@@ -74,7 +81,7 @@ def lay_out(
     layouts: list[Layout] = []
     for number, segment in enumerate(plan.segments or (Segment(range(0), None),)):
         source = plan.source and number == 0
-        builder = _Builder(stages, chunk_size, alongside=alongside, source=source)
+        builder = _Builder(stages, chunk_size, workers, alongside=alongside, source=source)
         builder.add_line(segment.line)
         layouts.append(builder.finish(segment.end, max_in_flight, arriving=async_input and number == 0))
     return layouts
@@ -84,9 +91,15 @@ class _Builder:
     """Lays out one segment, from its input to its end."""
 
     def __init__(
-        self, stages: Sequence[PipelineStage[Any, Any]], chunk_size: int, *, alongside: bool, source: bool
+        self,
+        stages: Sequence[PipelineStage[Any, Any]],
+        chunk_size: int,
+        workers: Workers | None,
+        *,
+        alongside: bool,
+        source: bool,
     ) -> None:
-        self._stages, self._chunk_size, self._alongside = stages, chunk_size, alongside
+        self._stages, self._chunk_size, self._workers, self._alongside = stages, chunk_size, workers, alongside
         self._sections: list[Section] = []
         self._begun = source
         """Whether something comes before what is added next that is worth a task of its own."""
@@ -109,6 +122,8 @@ class _Builder:
             wanted = -(-stage.concurrency // self._chunk_size)
             self._sections.append(Section(range(at, at + 1), overlaps=True, holds=wanted + 1))
             self._waits = False  # its calls go on while what comes after it works
+        elif self._workers is not None and can_be_shipped(stage):
+            self._add_shipped(at)
         elif self._alongside and stage.waits:
             self._sections.append(Section(range(at, at + 1), ahead=1 if self._begun else None))
             self._waits = True
@@ -119,15 +134,29 @@ class _Builder:
             self._add_in_turn(at)
         self._begun = True
 
+    def _add_shipped(self, at: int) -> None:
+        last = self._sections[-1] if self._sections else None
+        if last is not None and last.shipped:
+            self._sections[-1] = replace(last, stages=range(last.stages.start, at + 1))
+        else:
+            self._sections.append(self._shipped(range(at, at + 1)))
+        self._waits = False  # workers go on while what comes after them works
+
+    def _shipped(self, stages: range) -> Section:
+        return Section(stages, shipped=True, holds=2 * self._workers.count if self._workers else 1)
+
     def _add_in_turn(self, at: int) -> None:
         last = self._sections[-1] if self._sections else None
-        if last is None or last.overlaps or getattr(self._stages[at], "largest_feed", None) is not None:
+        if last is None or last.overlaps or last.shipped or getattr(self._stages[at], "largest_feed", None) is not None:
             self._sections.append(Section(range(at, at + 1)))
         else:
             self._sections[-1] = replace(last, stages=range(last.stages.start, at + 1))
         self._begun = True
 
     def finish(self, end: int | None, max_in_flight: int | None, *, arriving: bool) -> Layout:
+        ships_end = end is not None and self._workers is not None and can_be_shipped(self._stages[end])
+        if ships_end and not (self._sections and self._sections[-1].shipped):
+            self._sections.append(self._shipped(range(0)))
         into_sink = end is not None and isinstance(self._stages[end], SinkStage)
         ahead = 1 if self._alongside and (into_sink or (end is None and self._waits)) and self._begun else None
         # Each part with a task of its own holds a chunk, and so does the taker, and what of an async iterable arrived.
@@ -135,8 +164,8 @@ class _Builder:
         if max_in_flight is None:
             seams = [each for each in (*(section.ahead for section in self._sections), ahead) if each is not None]
             held = sum(section.holds - 1 for section in self._sections)
-            return Layout(tuple(self._sections), end, ahead, least + held + len(seams) + sum(seams))
-        return self._allot(end, ahead, max_in_flight - least, max_in_flight)
+            return Layout(tuple(self._sections), end, ahead, least + held + len(seams) + sum(seams), ships_end)
+        return replace(self._allot(end, ahead, max_in_flight - least, max_in_flight), ships_end=ships_end)
 
     def _allot(self, end: int | None, ahead: int | None, left: int, in_flight: int) -> Layout:
         """Share out the chunks that are left: to tasks first, then to stages whose calls overlap, then between."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mainstem.context import context_of_run
 from mainstem.engine.fused_loop import FusedLoop, fuse_neighbours
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
@@ -137,7 +138,10 @@ class Line:
         for at, part in enumerate(self._parts):
             if isinstance(part, FusedLoop) or part.state is None or self.runs.index(part) < ended:
                 continue  # what a stage before an early end has kept is of no use to anybody
-            left = await part.finish()
+            with context_of_run(part.context):
+                left = await part.finish()
+                if left.success and left.data and self._hooks is not None:
+                    await self._hooks.call_after(part.name, left.data, part.context)
             if not left.success:
                 raise StageFailed(part, left)
             if left.data:
@@ -153,10 +157,11 @@ async def feed_watched(run: StageRun, data: Any, hooks: Hooks | None) -> StageRe
     Raises:
         StopPipeline: If a hook raised it.
     """
-    if hooks is None:
-        return await run.feed(data)
-    await hooks.call_before(run.name, data, run.context)
-    result = await run.feed(data)
-    if result.success:
-        await hooks.call_after(run.name, result.data, run.context)
-    return result
+    with context_of_run(run.context):
+        if hooks is None:
+            return await run.feed(data)
+        await hooks.call_before(run.name, data, run.context)
+        result = await run.feed(data)
+        if result.success:
+            await hooks.call_after(run.name, result.data, run.context)
+        return result

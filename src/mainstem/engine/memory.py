@@ -19,6 +19,7 @@ from mainstem.stage_run import StageRun
 from mainstem.stateful import StatefulStage
 from mainstem.take_all import iterate
 from mainstem.typecheck import RecordNet
+from mainstem.workers import Workers
 
 
 class MemoryRun:
@@ -33,6 +34,7 @@ class MemoryRun:
         context: The run's context.
         hooks: The pipeline's hooks.
         nets: Checks of each stage's output, if they were asked for.
+        workers: Worker processes that it may use.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class MemoryRun:
         context: PipelineContext,
         hooks: Hooks,
         nets: Sequence[RecordNet] | None,
+        workers: Workers | None = None,
     ) -> None:
         self._stages, self._names, self._context, self._hooks, self._nets = stages, names, context, hooks, nets
+        self._workers = workers
         self.stage_runs: list[StageRun] = []
         """The stages that have begun, in order."""
 
@@ -57,7 +61,9 @@ class MemoryRun:
             StopPipeline: If a hook raised it.
         """
         stages, watched = self._stages, self._hooks.watch_stages
-        in_chunks = any(isinstance(stage, StatefulStage) and stage.ends_input for stage in stages)
+        in_chunks = self._workers is not None or any(
+            isinstance(stage, StatefulStage) and stage.ends_input for stage in stages
+        )
         result: StageResult[Any] = StageResult(data=data)
         at = 0
         while at < len(stages) and result.success:
@@ -95,7 +101,14 @@ class MemoryRun:
         part = slice(positions.start, positions.stop)
         stages = self._stages[part]
         alongside = isinstance(stages[0], SourceStage) and isinstance(stages[-1], SinkStage)
-        layouts = lay_out(stages, alongside=alongside, chunk_size=CHUNK_SIZE, max_in_flight=None, async_input=False)
+        layouts = lay_out(
+            stages,
+            alongside=alongside,
+            chunk_size=CHUNK_SIZE,
+            max_in_flight=None,
+            async_input=False,
+            workers=self._workers,
+        )
         nets = None if self._nets is None else self._nets[part]
         run = ChunkedRun(
             stages,
@@ -106,6 +119,7 @@ class MemoryRun:
             layouts,
             chunk_size=CHUNK_SIZE,
             alongside=alongside,
+            workers=self._workers,
         )
         output: list[Any] = []
         try:

@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 from mainstem.endpoints import SinkStage, SourceStage
 from mainstem.errors import UnboundedStageError
 from mainstem.stage import PipelineStage, StageKind
+from mainstem.stages.aggregate import AggregateStage
 from mainstem.stages.record_function_stage import RecordFunctionStage
 from mainstem.stateful import StatefulStage
 
@@ -95,6 +96,16 @@ def takes_chunks(stage: PipelineStage[Any, Any]) -> bool:
 def overlaps_calls(stage: PipelineStage[Any, Any]) -> TypeGuard[RecordFunctionStage[Any, Any]]:
     """Whether calls of a stage's function for different records overlap."""
     return isinstance(stage, RecordFunctionStage) and stage.overlaps_calls
+
+
+def can_be_shipped(stage: PipelineStage[Any, Any]) -> bool:
+    """Whether the law of a stage allows it to work on any part of the data anywhere, and it computes rather than waits.
+
+    What waits gains nothing from another processor, and often holds connections that cannot leave their process.
+    """
+    if isinstance(stage, RecordFunctionStage):
+        return not stage.waits and not stage.overlaps_calls
+    return stage.kind is StageKind.ELEMENTWISE or (isinstance(stage, AggregateStage) and stage.combiner is not None)
 
 
 def expands(stage: PipelineStage[Any, Any]) -> bool:
