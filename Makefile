@@ -5,9 +5,10 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 UV := .uv/bin/uv
+PEER_GROUPS := light beam ray
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test setup lint format types unit wheel benchmark lock clean
+.PHONY: demo test setup lint format types unit wheel benchmark peers lock clean
 
 demo: setup
 	$(PY) -m mainstem run examples/flights_import.py:pipeline --set database=sqlite:///flights.db
@@ -46,10 +47,16 @@ unit: setup
 wheel: setup
 	./scripts/test_wheel.sh
 
-benchmark: setup
-	$(PY) benchmarks/records.py
-	$(PY) benchmarks/fixed_cost.py
-	$(PY) benchmarks/concurrency.py
+# PEERS=no leaves out the peers, which need environments of their own.
+benchmark: setup $(if $(filter no,$(PEERS)),,peers)
+	$(PY) -m benchmarks $(if $(filter no,$(PEERS)),--no-peers)
+
+peers: $(PEER_GROUPS:%=.peers/%/.ready)
+
+.peers/%/.ready: requirements/benchmark-%.txt .uv/.ready
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .peers/$*
+	$(UV) pip sync --quiet --compile-bytecode --python .peers/$*/bin/python --require-hashes $<
+	touch $@
 
 lock: .uv/.ready
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
@@ -60,6 +67,11 @@ lock: .uv/.ready
 	  --custom-compile-command 'make lock' --group test pyproject.toml -o requirements/wheel.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --custom-compile-command 'make lock' requirements/uv.in -o requirements/uv.txt
+	for group in $(PEER_GROUPS); do \
+	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	    --custom-compile-command 'make lock' requirements/benchmark-$$group.in \
+	    -o requirements/benchmark-$$group.txt || exit 1; \
+	done
 
 clean:
-	rm -rf .venv .uv dist build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis flights.db
+	rm -rf .venv .uv .peers dist build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis flights.db

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
-from time import perf_counter
 
+from benchmarks.command import run_script
+from benchmarks.event_loop import answer_of
+from benchmarks.measure import Contestant, Figure, Settings, compare
+from benchmarks.row import Row, Target
 from mainstem import Event, EventBus, EventType, Pipeline
 
-ROUNDS = 2000
+RUNS = 2000
 
 
 def increment(number: int) -> int:
@@ -19,34 +21,36 @@ def is_positive(number: int) -> bool:
     return number > 0
 
 
-async def switch_cost() -> float:
-    """Return the seconds that one ``asyncio.sleep(0)`` takes, which says how fast the machine is."""
-    started = perf_counter()
-    for _ in range(ROUNDS):
+async def sleep(times: int) -> int:
+    for _ in range(times):
         await asyncio.sleep(0)
-    return (perf_counter() - started) / ROUNDS
+    return times
 
 
-async def main() -> None:
+async def execute(times: int) -> int:
+    """Run the pipeline so many times, and return how many runs went as they should, with both their events."""
     seen: list[Event] = []
     bus = EventBus()
     for event_type in EventType:
         bus.subscribe(event_type, seen.append)
     pipeline = Pipeline[list[int], list[int]]("one", event_bus=bus).map(increment).filter(is_positive).map(increment)
-    runs: list[float] = []
-    switches: list[float] = []
-    for _ in range(5):
-        switches.append(await switch_cost())
-        started = perf_counter()
-        for _ in range(ROUNDS):
-            await pipeline.execute([1])
-        runs.append((perf_counter() - started) / ROUNDS)
-    if len(seen) != 2 * 5 * ROUNDS:
-        raise SystemExit(f"{len(seen)} events came")
-    run, switch = statistics.median(runs) * 1e6, statistics.median(switches) * 1e6
-    print(f"asyncio.sleep(0)                  {switch:6.2f} µs")
-    print(f"a 3-stage run of one record       {run:6.1f} µs, {run / switch:.0f} times that")
+    right = 0
+    for _ in range(times):
+        right += (await pipeline.execute([1])).data == [3]
+    return min(right, len(seen) // 2)
+
+
+def measure(settings: Settings) -> list[Row]:
+    base = Contestant("asyncio.sleep(0)", lambda times: answer_of(sleep(times)))
+    figure = Figure("3-stage run of one record", RUNS, lambda count: count, base, unit="µs a run")
+    run = Contestant(
+        "mainstem execute",
+        lambda times: answer_of(execute(times)),
+        package="mainstem",
+        targets=(Target(50, of="amount"),),
+    )
+    return compare(figure, [run], settings, show_base=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run_script(__doc__, measure)

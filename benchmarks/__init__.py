@@ -1,0 +1,1 @@
+"""What mainstem costs, beside code written by hand and beside its peers: ``make benchmark``."""

@@ -1,0 +1,29 @@
+"""The peers and the environments they are installed in: one for each group that fits together, made by ``make peers``.
+
+Each group has a list of hash-pinned requirements, ``requirements/benchmark-GROUP.txt``, and a folder ``.peers/GROUP``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+GROUPS = {
+    "light": ("streamable", "reactivex", "bytewax", "aiostream", "petl", "pypeln", "dask", "polars"),
+    "beam": ("beam",),
+    "ray": ("ray",),
+}
+PEERS = [peer for peers in GROUPS.values() for peer in peers]
+
+
+def interpreter_of(peer: str) -> Path:
+    """Return the interpreter of the environment that the peer is installed in.
+
+    Raises:
+        FileNotFoundError: If the environment has not been made.
+    """
+    (group,) = (group for group, peers in GROUPS.items() if peer in peers)
+    interpreter = ROOT / ".peers" / group / "bin" / "python"
+    if not interpreter.exists():
+        raise FileNotFoundError(f"{peer} is to run in {interpreter}, which is not there: run `make peers`")
+    return interpreter
