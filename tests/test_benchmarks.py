@@ -22,7 +22,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("script", "contestants"),
     [
-        ("records", 8),
+        ("records", 9),
         ("async_map", 3),
         ("async_overhead", 3),
         ("fixed_cost", 2),

@@ -25,20 +25,19 @@ TIMED_CHUNKS = 64
 
 _HEAD = """
 def loop(records, output, fail, functions, requires, plain):
-    append = output.append
     {functions} = functions
     {requires} = requires
     {dropped} = 0
-    for r0 in records:
+    for record in records:
 """
 _CALL = """
         try:
-            a{at} = f{at}(r{at})
+            a{at} = f{at}({record})
 """
 _LOOK = """
             if type(a{at}) not in plain:
                 if hasattr(a{at}, "__await__"):
-                    return ({dropped}), ({at}, r{at}, a{at})
+                    return ({dropped}), ({at}, {record}, a{at})
                 plain.add(type(a{at}))
 """
 _TAKE = {
@@ -56,13 +55,12 @@ _TAKE = {
 }
 _FAIL = """
         except Exception as error:
-            if fail({at}, r{at}, error, ({dropped})):
+            if fail({at}, {record}, error, ({dropped})):
                 break
             continue
-        r{next} = {kept}{at}
 """
 _FOOT = """
-        append(r{count})
+        output.append({record})
     return ({dropped}), None
 """
 
@@ -92,13 +90,15 @@ def compile_loop(kinds: tuple[tuple[str, bool], ...]) -> _Loop:
         "functions": "".join(f"f{at}, " for at in numbers),
         "requires": "".join(f"q{at}, " for at in numbers),
         "dropped": "".join(f"d{at}, " for at in numbers),
-        "count": len(kinds),
     }
     text = _HEAD.format(**{**names, "dropped": " = ".join(f"d{at}" for at in numbers)})
+    record = "record"
     for at, (kind, look) in enumerate(kinds):
         step = _CALL + (_LOOK if look else "") + _TAKE[kind] + _FAIL
-        text += step.format(at=at, next=at + 1, kept="a" if kind == "map" else "r", dropped=names["dropped"])
-    text += _FOOT.format(**names)
+        text += step.format(at=at, record=record, dropped=names["dropped"])
+        if kind == "map":
+            record = f"a{at}"
+    text += _FOOT.format(record=record, **names)
     made: dict[str, Any] = {}
     exec(compile(text, "<a loop of mainstem>", "exec"), made)
     loop: _Loop = made["loop"]

@@ -106,6 +106,11 @@ class ExactSum:
 
     def add_all(self, numbers: list[Any]) -> None:
         self.count += len(numbers)
+        if type(self.plain) is int and numbers and type(numbers[0]) is int:
+            total: Any = sum(numbers, self.plain)
+            if type(total) is int:  # then none of them was a float, and no rounding took place
+                self.plain = total
+                return
         floats = [number for number in numbers if type(number) is float]
         if len(floats) < len(numbers):
             self.plain = sum((number for number in numbers if type(number) is not float), self.plain)
