@@ -7,23 +7,12 @@ Bad records do not block the import: they are collected, with their reason, for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import anyio
-
-from mainstem import (
-    LoadReport,
-    MapStage,
-    Pipeline,
-    PipelineContext,
-    RecordsStage,
-    StageResult,
-    ValidateRecordsStage,
-)
+from mainstem import DedupeStage, JoinStage, LoadReport, MapStage, Pipeline, ValidateRecordsStage
 from mainstem.connect import CsvSource, SqlSource, TableSink
 
 
@@ -54,29 +43,17 @@ def to_user(row: Row) -> User:
     return User(row.email.strip().lower(), row.name.strip().title(), row.born.year)
 
 
-async def existing_addresses(database: Path) -> set[str]:
-    if not await anyio.Path(database).exists():
-        return set()
-    users = SqlSource(f"sqlite:///{database}", "SELECT email FROM users")
-    known = await Pipeline[None, list[dict[str, Any]]]("existing_users").add_stage(users).execute()
-    return {row["email"] for row in known.unwrap()}
+def address_of(user: User) -> str:
+    return user.email
 
 
-class LeaveOutExisting(RecordsStage[User, User]):
-    """Keep users whose address is new: neither in the database nor earlier in this import."""
+def address_in(row: dict[str, Any]) -> str:
+    return str(row["email"])
 
-    def __init__(self, database: Path) -> None:
-        self._database = database
 
-    async def process(self, data: Iterable[User], context: PipelineContext) -> StageResult[list[User]]:
-        users = list(data)
-        seen = await existing_addresses(self._database)
-        new: list[User] = []
-        for user in users:
-            if user.email not in seen:
-                seen.add(user.email)
-                new.append(user)
-        return StageResult(data=new, records_processed=len(users), records_filtered=len(users) - len(new))
+def existing_users(url: str, database: Path) -> SqlSource[dict[str, Any]] | list[dict[str, Any]]:
+    """Return those who are there already; nobody, before the first import."""
+    return SqlSource(url, "SELECT email FROM users") if database.exists() else []
 
 
 def pipeline(
@@ -88,11 +65,14 @@ def pipeline(
         users: A CSV file with the columns email, name and born.
         database: The file of the SQLite database.
     """
+    url = f"sqlite:///{database}"
+    known = JoinStage(existing_users(url, database), key=address_of, reference_key=address_in, how="anti")
     return (
         Pipeline[None, LoadReport]("user_import")
         .add_stage(CsvSource(users, record_type=Row, continue_on_error=True))
         .add_stage(ValidateRecordsStage(has_an_address, continue_on_error=True))
         .add_stage(MapStage(to_user))
-        .add_stage(LeaveOutExisting(database))
-        .add_stage(TableSink(f"sqlite:///{database}", "users", key="email", record_type=User))
+        .add_stage(DedupeStage(address_of))
+        .add_stage(known)
+        .add_stage(TableSink(url, "users", key="email", record_type=User))
     )
