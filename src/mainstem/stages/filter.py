@@ -8,8 +8,9 @@ from typing import Any
 
 from typing_extensions import TypeVar
 
+from mainstem.retry import RetryPolicy
 from mainstem.stage import RecordsStage
-from mainstem.stages.record_function import Calls, fail_answers
+from mainstem.stages.record_calls import Calls, fail_answers
 from mainstem.stages.record_function_stage import LoopStep, RecordFunctionStage
 from mainstem.type_hints import function_hints, iterable_of, list_of
 
@@ -28,11 +29,14 @@ class FilterStage(RecordFunctionStage[T, T], RecordsStage[T, T]):
         predicate: Takes one record; sync or async.
         continue_on_error: Whether to record records whose check failed, and go on without them.
         concurrency: How many awaits of an async predicate may be under way at a time; order is kept.
+        retry: How to call the predicate again for a record for which it raised.
+        timeout: The seconds that one call may take; of a sync predicate in a thread, as ``MapStage`` says.
         name: The stage's name in reports.
 
     Raises:
         TypeError: If ``predicate`` cannot be called.
-        ValueError: If ``concurrency`` is no positive whole number.
+        ValueError: If ``concurrency`` is no positive whole number, or ``timeout`` no positive number.
+        MissingExtraError: If there is a ``retry`` and ``mainstem[retry]`` is not installed.
 
     Example:
         >>> from mainstem import Pipeline
@@ -46,6 +50,8 @@ class FilterStage(RecordFunctionStage[T, T], RecordsStage[T, T]):
         *,
         continue_on_error: bool = False,
         concurrency: int = 1,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = None,
         name: str | None = None,
     ) -> None:
         self._set_up(
@@ -53,6 +59,8 @@ class FilterStage(RecordFunctionStage[T, T], RecordsStage[T, T]):
             "predicate of FilterStage",
             continue_on_error=continue_on_error,
             concurrency=concurrency,
+            retry=retry,
+            timeout=timeout,
             name=name,
         )
 

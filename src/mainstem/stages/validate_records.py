@@ -11,8 +11,9 @@ from typing_extensions import TypeVar
 
 from mainstem.errors import ValidationError
 from mainstem.records import is_record_type, record_parser
+from mainstem.retry import RetryPolicy
 from mainstem.stage import RecordsStage
-from mainstem.stages.record_function import Calls, fail_answers
+from mainstem.stages.record_calls import Calls, fail_answers
 from mainstem.stages.record_function_stage import LoopStep, RecordFunctionStage
 from mainstem.type_hints import function_hints, iterable_of, list_of
 
@@ -37,12 +38,15 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
         validator: A function of one record, sync or async, or a model.
         continue_on_error: Whether to record bad records and go on.
         concurrency: How many awaits of an async validator may be under way at a time; order is kept.
+        retry: How to call the validator again for a record for which it raised; an answer is final, whatever it is.
+        timeout: The seconds that one call may take; of a sync validator in a thread, as ``MapStage`` says.
         name: The stage's name in reports.
 
     Raises:
         TypeError: If ``validator`` is neither a function nor a model.
-        ValueError: If ``concurrency`` is no positive whole number.
-        MissingExtraError: If a model needs ``mainstem[models]``, which is not installed.
+        ValueError: If ``concurrency`` is no positive whole number, or ``timeout`` no positive number.
+        MissingExtraError: If a model needs ``mainstem[models]``, or ``retry`` ``mainstem[retry]``, and it is not
+            installed.
 
     Example:
         >>> from mainstem import Pipeline
@@ -65,6 +69,8 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
             *,
             continue_on_error: bool = False,
             concurrency: int = 1,
+            retry: RetryPolicy | None = None,
+            timeout: float | None = None,
             name: str | None = None,
         ) -> ValidateRecordsStage[Any, M]: ...
         @overload
@@ -74,6 +80,8 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
             *,
             continue_on_error: bool = False,
             concurrency: int = 1,
+            retry: RetryPolicy | None = None,
+            timeout: float | None = None,
             name: str | None = None,
         ) -> CheckRecordsStage[T]: ...
         def __new__(
@@ -82,6 +90,8 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
             *,
             continue_on_error: bool = False,
             concurrency: int = 1,
+            retry: RetryPolicy | None = None,
+            timeout: float | None = None,
             name: str | None = None,
         ) -> Any: ...
 
@@ -97,13 +107,20 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
             *,
             continue_on_error: bool = False,
             concurrency: int = 1,
+            retry: RetryPolicy | None = None,
+            timeout: float | None = None,
             name: str | None = None,
         ) -> None:
-            self._set_up_validator(validator, continue_on_error, concurrency, name)
+            self._set_up_validator(
+                validator,
+                continue_on_error=continue_on_error,
+                concurrency=concurrency,
+                retry=retry,
+                timeout=timeout,
+                name=name,
+            )
 
-    def _set_up_validator(
-        self, validator: Callable[[Any], Any], continue_on_error: bool, concurrency: int, name: str | None
-    ) -> None:
+    def _set_up_validator(self, validator: Callable[[Any], Any], **options: Any) -> None:
         model: Any = validator if is_record_type(validator) else None
         self._model: Any = model
         if model is None and isinstance(validator, type):
@@ -114,9 +131,7 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
         self._set_up(
             validator if model is None else record_parser(model),
             "validator of ValidateRecordsStage",
-            continue_on_error=continue_on_error,
-            concurrency=concurrency,
-            name=name,
+            **options,
         )
 
     def _hints(self) -> tuple[Any, Any]:
