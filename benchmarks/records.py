@@ -15,13 +15,14 @@ from benchmarks.row import Row, Target
 from mainstem import AggregateStage, FilterStage, MapStage, Pipeline, Sum
 
 
-def execute(*, continue_on_error: bool = False, aggregator: Any = None) -> Callable[[list[Record]], int]:
+def execute(*, continue_on_error: bool = False, total: Any = None) -> Callable[[list[Record]], int]:
+    total = Sum() if total is None else total
     made = (
         Pipeline[list[Record], int]("records")
         .add_stage(MapStage(add_price, continue_on_error=continue_on_error))
         .add_stage(FilterStage(is_wanted, continue_on_error=continue_on_error))
         .add_stage(MapStage(take_price, continue_on_error=continue_on_error))
-        .add_stage(AggregateStage[list[int], int](aggregator or Sum()))
+        .add_stage(AggregateStage[list[int], int](total))
     )
     return lambda records: answer_of(made.execute(records)).unwrap()
 
@@ -66,7 +67,7 @@ def measure(settings: Settings) -> list[Row]:
         fail_fast,
         going_on,
         Contestant("mainstem stream", stream(), package="mainstem", targets=target),
-        Contestant("mainstem execute, sum of a list", execute(aggregator=sum), package="mainstem"),
+        Contestant("mainstem execute, sum of a list", execute(total=sum), package="mainstem"),
         Contestant("mainstem execute, lambdas", execute_lambdas(), package="mainstem"),
         Contestant("list comprehensions", comprehensions),
         Contestant("generators", generators),
