@@ -15,8 +15,10 @@ from benchmarks.row import Row, Target
 from mainstem import AggregateStage, FilterStage, MapStage, Pipeline, Sum
 
 
-def execute(*, continue_on_error: bool = False, total: Any = None) -> Callable[[list[Record]], int]:
-    total = Sum() if total is None else total
+TOTAL = Sum[int]()
+
+
+def execute(*, continue_on_error: bool = False, total: Any = TOTAL) -> Callable[[list[Record]], int]:
     made = (
         Pipeline[list[Record], int]("records")
         .add_stage(MapStage(add_price, continue_on_error=continue_on_error))
