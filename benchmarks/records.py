@@ -14,7 +14,6 @@ from benchmarks.measure import Contestant, Settings, compare
 from benchmarks.row import Row, Target
 from mainstem import AggregateStage, FilterStage, MapStage, Pipeline, Sum
 
-
 TOTAL = Sum[int]()
 
 
