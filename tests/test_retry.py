@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,8 +32,6 @@ from mainstem import (
 )
 from mainstem.endpoints import CHUNK_SIZE
 from runs import Abort, check_accounts, execute, pipeline_of, run
-
-stamina = pytest.importorskip("stamina", reason="needs the extra 'retry'")
 
 pytestmark = [pytest.mark.anyio, pytest.mark.extras]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mainstem.attribution import Bottleneck, Remedy
 from mainstem.context import PipelineContext, StageError, StageProgress, current_context
 from mainstem.endpoints import (
     Guarantee,
@@ -37,6 +38,7 @@ from mainstem.events import Event, EventBus, EventType, Subscription, default_ev
 from mainstem.pipeline import Pipeline
 from mainstem.result import CompositeResult, PipelineResult, StageResult
 from mainstem.retry import RetryPolicy
+from mainstem.run_times import RunPart, RunTimes, StageTiming
 from mainstem.stage import (
     ChainedStage,
     GroupingStage,
@@ -73,6 +75,7 @@ __all__ = [
     "AggregateStage",
     "BatchStage",
     "BlockingCallError",
+    "Bottleneck",
     "BranchError",
     "BranchStage",
     "ChainedStage",
@@ -112,7 +115,10 @@ __all__ = [
     "PipelineStream",
     "Position",
     "RecordsStage",
+    "Remedy",
     "RetryPolicy",
+    "RunPart",
+    "RunTimes",
     "SessionWindow",
     "SinkStage",
     "SinkTransaction",
@@ -126,6 +132,7 @@ __all__ = [
     "StageKind",
     "StageProgress",
     "StageResult",
+    "StageTiming",
     "StageTypeError",
     "StopPipeline",
     "StreamClosedError",

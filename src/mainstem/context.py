@@ -27,6 +27,7 @@ class StageError:
         record: The record as it entered the stage, if it was a record that failed.
         index: Its position in the stage's input, from 0; ``None`` where the failure is not one record's.
         at: When, aware, in UTC.
+        attempts: How many times its function was called for it; more than once only with a ``RetryPolicy``.
     """
 
     stage: str
@@ -34,6 +35,7 @@ class StageError:
     record: Any = None
     index: int | None = None
     at: datetime = field(default_factory=_now)
+    attempts: int = 1
 
 
 @dataclass(slots=True)
@@ -132,7 +134,13 @@ class PipelineContext:
         return ((self._finished or perf_counter()) - self._started) * 1000
 
     def record_error(
-        self, error: Exception, *, stage: str | None = None, record: Any = None, index: int | None = None
+        self,
+        error: Exception,
+        *,
+        stage: str | None = None,
+        record: Any = None,
+        index: int | None = None,
+        attempts: int = 1,
     ) -> StageError:
         """Add an error to ``errors``.
 
@@ -141,12 +149,14 @@ class PipelineContext:
             stage: The stage's name; the running stage by default.
             record: The record that failed, if one did.
             index: Its position in the data that the stage was handed, from 0.
+            attempts: How many times the function was called for it.
 
         Returns:
             The entry that was added.
         """
         name = stage if stage is not None else self.current_stage or ""
-        entry = StageError(self._path + name, error, record, None if index is None else self.chunk_start + index)
+        position = None if index is None else self.chunk_start + index
+        entry = StageError(self._path + name, error, record, position, attempts=attempts)
         self.errors.append(entry)
         return entry
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
+from weakref import ref
 
 import anyio
 
@@ -13,6 +14,7 @@ from mainstem.context import PipelineContext, context_of_run
 from mainstem.engine.chunked import ChunkedRun
 from mainstem.engine.chunks import is_async
 from mainstem.engine.closing import closing
+from mainstem.engine.lanes import LaidOut, phases_of
 from mainstem.engine.layout import lay_out
 from mainstem.engine.line import StageFailed
 from mainstem.engine.memory import MemoryRun
@@ -21,8 +23,9 @@ from mainstem.errors import StopPipeline, StreamClosedError, describe_error
 from mainstem.events import Event, EventBus, EventType
 from mainstem.hooks import Hooks, call_hooks
 from mainstem.result import PipelineResult, StageResult
+from mainstem.run_times import SHORTEST_MS, RunTimes, settle_waiting
 from mainstem.stage import PipelineStage
-from mainstem.stage_run import StageRun, count_records, summarize
+from mainstem.stage_run import count_records, summarize
 from mainstem.streaming import PipelineStream
 from mainstem.typecheck import RecordNet
 from mainstem.workers import Workers
@@ -59,7 +62,9 @@ class PipelineRun:
         self._hooks, self._nets = hooks, nets
         self._event_bus, self._event_source = event_bus, event_source
         self._workers, self._notes = self._usable(workers)
-        self._started = perf_counter()
+        self._started, self._thread_started = perf_counter(), thread_time()
+        self._taker_ms = 0.0
+        """Time that the taker of a stream's output took for its chunks."""
 
     def _usable(self, workers: Workers | None) -> tuple[Workers | None, tuple[str, ...]]:
         """Return the worker processes that the run may use, and what is to be said about them."""
@@ -92,7 +97,7 @@ class PipelineRun:
             await self._end_cancelled(error)
             raise
         await self._end(result)
-        return self._conclude(result, run.stage_runs, result.data, count_records(data))
+        return self._conclude(result, run, result.data, count_records(data))
 
     def stream(self, data: Any, *, chunk_size: int, ordered: bool, max_in_flight: int | None) -> PipelineStream[Any]:
         """Return the run as a stream; it begins when the first chunk is asked for."""
@@ -119,10 +124,13 @@ class PipelineRun:
         )
 
         def conclude(result: PipelineResult[Any]) -> None:
-            stream.conclude(result)
+            taker = reference()
+            if taker is not None:
+                taker.conclude(result)
 
         chunks = self._stream(run, data, conclude, gives_value=layouts[-1].end is not None)
         stream = PipelineStream[Any](chunks, self._context, max(each.in_flight for each in layouts))
+        reference = ref(stream)  # so that a stream that is dropped is closed at once: there is no cycle
         return stream
 
     async def _stream(
@@ -134,6 +142,7 @@ class PipelineRun:
             Exception: That of the stage that failed.
         """
         result: StageResult[Any] = StageResult()
+        records = 0
         try:
             with context_of_run(self._context):
                 await self._begin()
@@ -143,7 +152,10 @@ class PipelineRun:
                         if gives_value:
                             result.data = chunk
                         elif chunk:
+                            records += len(chunk)
+                            given = perf_counter()
                             yield chunk
+                            self._taker_ms += (perf_counter() - given) * 1000
             except StageFailed as failed:
                 self._context.current_stage = failed.run.name
                 result = failed.result
@@ -159,16 +171,16 @@ class PipelineRun:
         except GeneratorExit:
             closed = StreamClosedError("the stream was closed before its end")
             await self._end_cancelled(closed)
-            conclude(self._conclude(StageResult.failure(closed), run.stage_runs, None, 0))
+            conclude(self._conclude(StageResult.failure(closed), run, None, records))
             raise
         except BaseException as error:
             await self._end_cancelled(error)
             closed = StreamClosedError(f"the stream was ended before its end, by {describe_error(error)}")
             closed.__cause__ = error
-            conclude(self._conclude(StageResult.failure(closed), run.stage_runs, None, 0))
+            conclude(self._conclude(StageResult.failure(closed), run, None, records))
             raise
         await self._end(result)
-        conclude(self._conclude(result, run.stage_runs, result.data, 0))
+        conclude(self._conclude(result, run, result.data, records))
         value = result.unwrap()
         if gives_value:
             yield value  # now that all is done: whoever takes just this need not ask for more
@@ -185,24 +197,38 @@ class PipelineRun:
         self._context.record_error(stop)
         return StageResult.failure(stop)
 
-    def _conclude(
-        self, result: StageResult[Any], runs: Sequence[StageRun], data: Any, records: int
-    ) -> PipelineResult[Any]:
-        counts = summarize(runs) if runs else {"records_processed": records}
+    def _conclude(self, result: StageResult[Any], run: LaidOut, data: Any, records: int) -> PipelineResult[Any]:
+        times = self._times(run)
+        counts = summarize(run.stage_runs) if run.stage_runs else {"records_processed": records}
         return PipelineResult(
             data=data,
             success=result.success,
             error=result.error,
-            duration_ms=(perf_counter() - self._started) * 1000,
+            duration_ms=times.wall_ms,
             context=self._context,
+            times=times,
             notes=self._notes,
             **counts,
         )
 
+    def _times(self, run: LaidOut) -> RunTimes:
+        wall_ms, thread_ms = (perf_counter() - self._started) * 1000, (thread_time() - self._thread_started) * 1000
+        if wall_ms < SHORTEST_MS:
+            return RunTimes(wall_ms=wall_ms, thread_ms=thread_ms)  # the rest would take as long as the run
+        streamed = isinstance(run, ChunkedRun)
+        phases = phases_of(
+            run,
+            self._taker_ms if streamed else None,
+            shippable=not self._hooks.watch_stages and self._nets is None,
+        )
+        times = RunTimes(wall_ms=wall_ms, thread_ms=thread_ms, phases=phases)
+        settle_waiting(times, {each.name: each.progress for each in run.stage_runs}, streamed=streamed)
+        return times
+
     async def _begin(self) -> None:
         context = self._context
         context.begin()
-        self._started = perf_counter()
+        self._started, self._thread_started = perf_counter(), thread_time()
         logger.info("pipeline %s started, run %s", self._name, context.pipeline_id)
         data = {"pipeline_id": context.pipeline_id, "name": self._name, "stage_count": len(self._stages)}
         await self._publish(EventType.ITEM_CREATED, data)

@@ -8,8 +8,11 @@ from typing import Any, Generic, cast
 
 from typing_extensions import TypeVar
 
+from mainstem.attribution import Bottleneck, find_bottleneck
 from mainstem.context import PipelineContext
-from mainstem.errors import StageFailedError
+from mainstem.errors import StageFailedError, describe_error
+from mainstem.explanation import explain, explain_failure
+from mainstem.run_times import RunTimes, StageTiming
 
 Data_co = TypeVar("Data_co", covariant=True)
 
@@ -30,6 +33,7 @@ class StageResult(Generic[Data_co]):
         records_failed: Records that failed.
         records_filtered: Records handled and dropped on purpose.
         notes: What a reader of the report should know, in plain words: what was gathered, what was forgotten.
+        timing: Where its time went, as a run measured it: busy, waiting, blocked, retrying, held back.
 
     Example:
         >>> StageResult(data=[1, 2], records_processed=3, records_filtered=1).records_passed
@@ -44,6 +48,7 @@ class StageResult(Generic[Data_co]):
     records_failed: int = 0
     records_filtered: int = 0
     notes: tuple[str, ...] = ()
+    timing: StageTiming = field(default=StageTiming(), repr=False)
 
     @classmethod
     def failure(cls, error: Exception, *, records_processed: int = 0, records_failed: int = 0) -> StageResult[Any]:
@@ -99,6 +104,40 @@ class PipelineResult(CompositeResult[Data_co]):
 
     Attributes:
         context: The run's context, with every error in ``context.errors``.
+        times: Where the run's time went, and which parts ran beside which; ``None`` of a result that no run made.
     """
 
     context: PipelineContext
+    times: RunTimes | None = field(default=None, repr=False)
+
+    @property
+    def bottleneck(self) -> Bottleneck | None:
+        """The part that bounds the run, with its numbers: the one that would have to be faster for the run to be.
+
+        ``None`` where nothing can be said: the run failed, was too short, or had no stages.
+        """
+        return find_bottleneck(self.times) if self.success and self.times is not None else None
+
+    def explain(self) -> str:
+        """Say in plain words which part bounds the run, and about what more concurrency or workers there would give.
+
+        Estimates come from the measured times. Of a failed run it says where it failed, and the times until then.
+
+        Example:
+            >>> import time
+            >>> from mainstem import MapStage, Pipeline
+            >>> def parse(line: str) -> int:
+            ...     time.sleep(0.05)
+            ...     return int(line)
+            >>> result = Pipeline[list[str], list[int]]("numbers").map(parse, name="parse").run(["1", "2"])
+            >>> result.explain().splitlines()[0]  # doctest: +ELLIPSIS
+            "'parse' bounds the run: it computes for ... of ... ms (...%)."
+        """
+        if self.times is None:
+            return "Nothing is known of the times of this result: no run made it."
+        if self.success:
+            return explain(self.times)
+        stage = next((name for name, each in self.stage_results.items() if not each.success), None)
+        error = "it carries no error" if self.error is None else describe_error(self.error)
+        busy = {name: each.duration_ms for name, each in self.stage_results.items()}
+        return explain_failure(self.times, stage, error, busy)

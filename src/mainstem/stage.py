@@ -60,6 +60,7 @@ class PipelineStage(ABC, Generic[In_contra, Out_co]):
         name: What reports call it; the class name by default. Set it on the class or on the object.
         kind: The law it keeps.
         waits: Whether it spends time waiting, on a network, say; in a stream it then runs beside its neighbours.
+        expands: Whether a record may lead to more than one record of output, as far as one knows.
         made_at: Where the stage was made, as ``file:line``, for error messages.
 
     Example:
@@ -73,6 +74,7 @@ class PipelineStage(ABC, Generic[In_contra, Out_co]):
     name: str
     kind: StageKind = StageKind.BLOCKING
     waits: bool = True
+    expands: bool = True
     made_at: str = ""
 
     def __init_subclass__(cls, **arguments: Any) -> None:

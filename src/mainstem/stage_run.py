@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from mainstem.context import PipelineContext, StageProgress
 from mainstem.errors import StageContractError, StageFailedError, add_note_once
 from mainstem.result import CompositeResult, StageResult
+from mainstem.run_times import StageTiming
 from mainstem.typecheck import RecordNet
 
 
@@ -81,6 +82,7 @@ class StageRun:
     """
 
     __slots__ = (
+        "calls_ms",
         "context",
         "error",
         "feeds",
@@ -92,6 +94,7 @@ class StageRun:
         "stage",
         "state",
         "succeeded",
+        "workers",
     )
 
     def __init__(
@@ -110,6 +113,10 @@ class StageRun:
         self.context = context
         self.progress = StageProgress()
         self.feeds = 0
+        self.calls_ms = 0.0
+        """The time of all calls of its function added up, where they overlap and were timed one by one."""
+        self.workers: int | None = None
+        """How many worker processes it ran in; 0 if there were some, and they were not worth it."""
         self.succeeded = True
         """Whether all that it was fed so far succeeded."""
         self.error: Exception | None = None
@@ -194,7 +201,7 @@ class StageRun:
         self.succeeded, self.error = checked.success, checked.error
         self.notes = checked.notes or self.notes
         if isinstance(checked, CompositeResult):
-            self.parts = checked.stage_results
+            self.parts = _added_up(self.parts or {}, checked.stage_results)
         return checked
 
     def account(
@@ -213,12 +220,14 @@ class StageRun:
     def interrupt(self, error: Exception) -> StageResult[Any]:
         """Make the stage fail for a reason that is not one of its records': its input raised, say."""
         self.context.current_stage = self.name
+        error = _raisable(error)
         if not any(entry.error is error for entry in self.context.errors):  # a source records it with its record
             self.context.record_error(error, stage=self.name)
         return self.fail(error)
 
     def fail(self, error: Exception) -> StageResult[Any]:
         """Make the stage fail with an error that is recorded already."""
+        error = _raisable(error)
         add_note_once(error, f"in stage {self.name!r}{_made_at(self.stage)}")
         self.succeeded, self.error = False, error
         return StageResult.failure(error)
@@ -228,6 +237,7 @@ class StageRun:
         error = result.error
         if error is None:
             error = StageFailedError(f"stage {self.name!r} returned a failed result without an error")
+        error = _raisable(error)
         add_note_once(error, f"in stage {self.name!r}{_made_at(self.stage)}")
         recorded = [entry.error for entry in self.context.errors[errors_before:]]
         if not any(known is error or known is error.__cause__ for known in recorded):
@@ -254,10 +264,42 @@ class StageRun:
             "records_failed": progress.records_failed,
             "records_filtered": progress.records_filtered,
             "notes": self.notes,
+            "timing": StageTiming.of(progress),
         }
-        if self.parts is not None and self.feeds == 1:
+        if self.parts is not None:
             return CompositeResult(**counts, stage_results=self.parts)
         return StageResult(**counts)
+
+
+def _added_up(
+    before: Mapping[str, StageResult[Any]], results: Mapping[str, StageResult[Any]]
+) -> Mapping[str, StageResult[Any]]:
+    """Add the results of a stage's parts for a chunk to those for the chunks before it."""
+    total = dict(before)
+    for name, result in results.items():
+        known = total.get(name)
+        if known is None:
+            total[name] = result
+            continue
+        sums: dict[str, Any] = {
+            each: getattr(known, each) + getattr(result, each)
+            for each in ("duration_ms", "records_processed", "records_failed", "records_filtered")
+        }
+        if isinstance(known, CompositeResult) and isinstance(result, CompositeResult):
+            sums["stage_results"] = _added_up(known.stage_results, result.stage_results)
+        total[name] = replace(result, notes=result.notes or known.notes, **sums)
+    return total
+
+
+def _raisable(error: Exception) -> Exception:
+    """Return the error as one that can be raised anywhere: a StopIteration reads as an end, and leaves no coroutine."""
+    if not isinstance(error, StopIteration):
+        return error
+    raisable = RuntimeError("the function raised StopIteration")
+    raisable.__cause__ = error
+    for note in getattr(error, "__notes__", ()):
+        raisable.add_note(note)
+    return raisable
 
 
 def _made_at(stage: object) -> str:
@@ -286,5 +328,5 @@ def summarize(runs: Iterable[StageRun]) -> Mapping[str, Any]:
         "records_processed": entered - failed,
         "records_failed": failed,
         "records_filtered": filtered,
-        "stage_results": {run.name: run.total() for run in runs if run.feeds or not run.succeeded},
+        "stage_results": {run.name: run.total() for run in runs if run.feeds or run.progress.done or not run.succeeded},
     }

@@ -66,7 +66,6 @@ class StatefulStage(
     """Base of stages that keep a state within a run: override ``begin``.
 
     Attributes:
-        expands: Whether a record may lead to more than one record of output.
         ends_input: Whether its state may come to want no more records.
         largest_feed: The most records that a state may be fed at a time; ``None`` for any number.
 
@@ -91,7 +90,6 @@ class StatefulStage(
     """
 
     kind = StageKind.STATEFUL
-    expands: ClassVar[bool] = True
     ends_input: ClassVar[bool] = False
     largest_feed: int | None = None
 
@@ -117,11 +115,16 @@ class StatefulStage(
                 break
         context.chunk_start = first
         if total.success and input_error is not None:
-            return StageResult.failure(input_error, records_processed=len(records))
+            total.success, total.error, total.data = False, input_error, None
         if total.success:
             _add(total, await state.finish(context))
         total.duration_ms = (perf_counter() - started) * 1000
         return total
+
+
+def takes_chunks(stage: PipelineStage[Any, Any]) -> bool:
+    """Whether a stage can be fed chunk by chunk, and gives output for each."""
+    return stage.kind is StageKind.ELEMENTWISE or isinstance(stage, StatefulStage)
 
 
 def _add(total: StageResult[Any], part: StageResult[Any]) -> None:

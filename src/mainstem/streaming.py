@@ -9,6 +9,7 @@ from typing import Any, Generic, Self
 from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
+from mainstem.errors import StreamClosedError
 from mainstem.result import PipelineResult
 
 Out_co = TypeVar("Out_co", covariant=True)
@@ -60,6 +61,9 @@ class PipelineStream(AsyncIterator[Out_co], Generic[Out_co]):
     async def aclose(self) -> None:
         """End the run, and wait until all that it started is closed. After its end this does nothing."""
         await self._chunks.aclose()
+        if self._result is None:  # it had not begun
+            closed = StreamClosedError("the stream was closed before it began")
+            self._result = PipelineResult(success=False, error=closed, context=self.context)
 
     async def __aenter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -182,6 +183,38 @@ def test_json_has_the_output_if_json_can_hold_it(output: Any, expected: Any) -> 
 @pytest.mark.parametrize("output", [float("nan"), date(2026, 1, 1), Hostile(), list(range(1000))])
 def test_json_leaves_out_any_other_output(output: Any) -> None:
     assert "output" not in json.loads(to_json(giving(output)))
+
+
+def slow(name: str) -> Outcome:
+    def sleep(number: int) -> int:
+        time.sleep(0.02)
+        return number
+
+    pipeline: Any = Pipeline[Any, Any]("slow")
+    return outcome_of(pipeline.map(sleep, name=name).map(str), [1])
+
+
+def test_what_bounds_the_run_stands_under_the_table() -> None:
+    table, _, below = printed(print_report, slow("crawl\x1b[31m")).partition("total")
+    assert "bounds the run" not in table
+    assert re.match(r".*\n *\n'crawl\\x1b\[31m' bounds the run: it computes for \d\d of \d\d ms \(\d+%\)\.\n", below)
+
+
+def test_a_run_that_is_too_short_to_say_what_bounds_it_says_nothing_of_it() -> None:
+    assert "bound" not in printed(print_report, giving(7))
+
+
+def test_json_has_the_times_of_each_stage_and_the_explanation() -> None:
+    outcome = slow("crawl")
+    assert outcome.result is not None
+    document = json.loads(to_json(outcome))
+    assert document["explanation"] == outcome.result.explain()
+    names = ("duration_ms", "waiting_ms", "blocked_ms", "retry_ms", "throttle_ms", "queue_depth")
+    for each in document["stages"]:
+        progress = outcome.context.progress[each["name"]]
+        assert [each[name] for name in names] == [getattr(progress, name) for name in names]
+    assert document["stages"][1]["waiting_ms"] >= 20
+    assert json.loads(to_json(Outcome()))["explanation"] is None
 
 
 def test_json_does_not_hold_metadata() -> None:

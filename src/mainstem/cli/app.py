@@ -25,6 +25,7 @@ _RUN_EPILOGUE = """\
 Examples:
   mainstem run flows.py:daily
   mainstem run shop.flows:imports --set day=2026-03-01 --set limit=500
+  mainstem run flows.py:daily --workers 4
   mainstem run flows.py:daily --quiet --json > result.json
 
 Exit codes:
@@ -61,6 +62,14 @@ def run(
             "for each item of a list.",
         ),
     ] = (),
+    workers: Annotated[
+        int | None,
+        Parameter(
+            show_default=False,
+            help="How many worker processes may share the work, where that is quicker; their functions and records must "
+            "be such as can be sent there.",
+        ),
+    ] = None,
     quiet: Annotated[
         bool, Parameter(negative="", show_default=False, help="Show only what was rejected and what failed.")
     ] = False,
@@ -77,7 +86,7 @@ def run(
         Parameter(negative="", show_default=False, help="Show tracebacks in full, frames of libraries included."),
     ] = False,
 ) -> int:
-    return run_target(RunOptions(target, settings, quiet, json, traceback))
+    return run_target(RunOptions(target, settings, workers, quiet, json, traceback))
 
 
 def run_app(arguments: Sequence[str]) -> int:

@@ -31,9 +31,10 @@ def to_json(outcome: Outcome) -> str:
         "duration_ms": total.duration_ms,
         **_counts(total),
         "stages": [
-            {"name": row.name, "state": row.state, **_counts(row.progress), "duration_ms": row.progress.duration_ms}
+            {"name": row.name, "state": row.state, **_counts(row.progress), **_times(row.progress)}
             for row in outcome.rows
         ],
+        "explanation": None if outcome.result is None else outcome.result.explain(),
         "errors": {
             "count": len(outcome.context.errors),
             "first": [_entry(each) for each in outcome.context.errors[:ERRORS_INCLUDED]],
@@ -50,6 +51,17 @@ def _counts(counts: StageProgress) -> dict[str, int]:
         "records_passed": counts.records_passed,
         "records_filtered": counts.records_filtered,
         "records_failed": counts.records_failed,
+    }
+
+
+def _times(progress: StageProgress) -> dict[str, float]:
+    return {
+        "duration_ms": progress.duration_ms,
+        "waiting_ms": progress.waiting_ms,
+        "blocked_ms": progress.blocked_ms,
+        "retry_ms": progress.retry_ms,
+        "throttle_ms": progress.throttle_ms,
+        "queue_depth": progress.queue_depth,
     }
 
 

@@ -32,6 +32,7 @@ class RunOptions:
 
     target: str
     assignments: Sequence[str] = ()
+    workers: int | None = None
     quiet: bool = False
     json: bool = False
     traceback: bool = False
@@ -71,6 +72,8 @@ def run_target(options: RunOptions) -> int:
 
 
 def _run(options: RunOptions, outcome: Outcome) -> None:
+    if options.workers is not None and options.workers < 1:
+        raise UsageError(f"--workers is the number of worker processes, at least 1, not {options.workers}")
     target = Target.parse(options.target)
     with target.importable():
         module = target.load()
@@ -80,15 +83,15 @@ def _run(options: RunOptions, outcome: Outcome) -> None:
         if options.assignments and not is_function:
             raise UsageError(f"{target} is a Pipeline, which has no settings: --set is for a function that returns one")
         made = call_with_settings(found, options.assignments, f"{target}()") if is_function else found
-        anyio.run(_execute, target, made, outcome, options.quiet)
+        anyio.run(_execute, target, made, outcome, options)
 
 
-async def _execute(target: Target, made: Any, outcome: Outcome, quiet: bool) -> None:
+async def _execute(target: Target, made: Any, outcome: Outcome, options: RunOptions) -> None:
     # An async function is awaited here, so that what it opens belongs to the event loop that the run uses.
     pipeline = outcome.pipeline = target.require_pipeline(await made if isawaitable(made) else made)
     progress = Progress(pipeline.name, outcome.stage_names, outcome.context)
-    with progress.show(quiet=quiet), _tell_of_interrupt(progress):
-        result = await pipeline.execute(None, context=outcome.context)
+    with progress.show(quiet=options.quiet), _tell_of_interrupt(progress):
+        result = await pipeline.execute(None, context=outcome.context, workers=options.workers)
     outcome.result, outcome.error = result, result.error
     outcome.status = "completed" if result.success else "failed"
 

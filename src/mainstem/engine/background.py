@@ -49,6 +49,24 @@ def start_in_background(work: Callable[[], Awaitable[None]], ended: anyio.Event)
     task.add_done_callback(forget)
 
 
+async def end(scope: anyio.CancelScope, ended: anyio.Event) -> None:
+    """Cancel what a task in the background does in ``scope``, and wait until it has ended."""
+    scope.cancel()
+    with anyio.CancelScope(shield=True):
+        await ended.wait()
+
+
+def raise_if_urgent(error: BaseException | None) -> None:
+    """Raise what ended a task in the background, if nothing may hide it."""
+    if error is not None and is_urgent(error):
+        raise error
+
+
+def is_urgent(error: BaseException | None) -> bool:
+    """Whether an error is neither a failure nor a cancellation: a ``KeyboardInterrupt``, say."""
+    return error is not None and not isinstance(error, (Exception, anyio.get_cancelled_exc_class()))
+
+
 def in_trio() -> bool:
     """Whether the event loop that runs here is trio's."""
     trio: Any = sys.modules.get("trio")

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 
 from mainstem.context import PipelineContext, context_of_run
-from mainstem.engine.background import start_in_background
+from mainstem.engine.background import end, is_urgent, raise_if_urgent, start_in_background
 from mainstem.engine.closing import closing
 from mainstem.engine.line import StageFailed
 from mainstem.hooks import Hooks
@@ -110,9 +110,8 @@ class CallWindow:
             if self._error is not None:
                 raise self._error
         finally:
-            scope.cancel()
-            with anyio.CancelScope(shield=True):
-                await ended.wait()
+            await end(scope, ended)
+            raise_if_urgent(self._error)
         self._run.complete()
 
     async def _hand_out(self, chunk: _Chunk) -> list[Any]:
@@ -165,13 +164,15 @@ class CallWindow:
             self._stop(error)
 
     async def _pull(self, upstream: AsyncGenerator[Sequence[Any], None]) -> None:
-        """Take the chunks, from first to last in one task: what they come from may have opened things that want that."""
+        """Take the chunks, from first to last in one task: their source may have opened things that want that."""
         run, fails, first, fed = self._run, not self._stage.continue_on_error, 0, False
         async with closing(upstream) as chunks:
-            while not self._failed:
+            while True:
                 self._activity.block(True)
                 await self._room.acquire()
                 self._activity.block(False)
+                if self._failed:
+                    break
                 records = await anext(chunks, None)
                 if records is None and fed:
                     break
@@ -224,7 +225,8 @@ class CallWindow:
 
     def _stop(self, error: BaseException | None) -> None:
         self._ended = True
-        self._error = self._error or error
+        if self._error is None or is_urgent(error):
+            self._error = error
         self._announce()
 
     def _announce(self) -> None:

@@ -20,12 +20,13 @@ from mainstem.engine.closing import closing
 from mainstem.engine.hand_off import HandOff
 from mainstem.engine.layout import Layout, Section
 from mainstem.engine.line import Demand, Line, StageFailed
-from mainstem.engine.plan import expands
+from mainstem.engine.plan import overlaps_calls
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
-from mainstem.stage import PipelineStage
+from mainstem.stage import PipelineStage, StageKind
 from mainstem.stage_run import StageRun, State
 from mainstem.stages.aggregate import AggregateStage
+from mainstem.stages.branch import Branches
 from mainstem.stateful import StatefulStage
 from mainstem.typecheck import RecordNet
 from mainstem.workers import Workers
@@ -51,6 +52,8 @@ class ChunkedRun:
     Attributes:
         stage_runs: The stages that have begun, in order.
         reader: What reads the input of the pipeline, once it has begun; a source reads by itself.
+        layouts: As above.
+        chunk_size: As above.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class ChunkedRun:
     ) -> None:
         self._stages, self._names, self._context, self._nets = stages, names, context, nets
         self._hooks = hooks
-        self._layouts, self._chunk_size = layouts, chunk_size
+        self.layouts, self.chunk_size = layouts, chunk_size
         self._alongside, self._ordered, self._workers = alongside, ordered, workers
         self.stage_runs: list[StageRun] = []
         self.reader: Reader | None = None
@@ -83,7 +86,7 @@ class ChunkedRun:
             Exception: What the input raised, if there is no stage to fail.
         """
         source = self._begin(0) if self._stages and isinstance(self._stages[0], SourceStage) else None
-        for layout in self._layouts:
+        for layout in self.layouts:
             if not layout.sections and source is None and self._takes_whole(layout.end, data):
                 data = await self._feed_whole(self._begin(layout.end), data)
                 continue
@@ -108,7 +111,9 @@ class ChunkedRun:
         stage: Any = self._stages[at]
         if isinstance(stage, SinkStage):
             return Load(stage)  # pyright: ignore[reportUnknownArgumentType]
-        begins: Any = stage if isinstance(stage, (StatefulStage, AggregateStage)) else None
+        if stage.kind is StageKind.ELEMENTWISE:
+            return None
+        begins: Any = stage if isinstance(stage, (StatefulStage, AggregateStage, Branches)) else None
         return None if begins is None else begins.begin()
 
     def _begin(self, at: int, state: State | None = None) -> StageRun:
@@ -136,7 +141,7 @@ class ChunkedRun:
 
         def room(on_their_way: int) -> int:
             wanted = [max(0, demand.room - on_their_way) for demand in demands[0]] if demands else []
-            return min([self._chunk_size, *wanted])
+            return min([self.chunk_size, *wanted])
 
         before, reader = source, None
         if source is None:
@@ -175,7 +180,7 @@ class ChunkedRun:
 
     async def _read_source(self, source: StageRun, data: Any, room: Callable[[int], int]) -> Chunks:
         try:
-            async with closing(read_source(source, data, room, self._chunk_size)) as chunks:
+            async with closing(read_source(source, data, room, self.chunk_size)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except Exception as error:
@@ -281,7 +286,13 @@ class ChunkedRun:
     async def _feed_whole(self, run: StageRun, data: Any) -> Any:
         with context_of_run(run.context):
             await self._call_before(run, data)
-            return await self._complete(run, _require(run, await run.feed(data)))
+            stage: Any = run.stage
+            if not overlaps_calls(stage) or isinstance(data, Sized):
+                return await self._complete(run, _require(run, await run.feed(data)))
+            self.reader = reader = Reader(lambda _: 0)  # the stage takes it all at once, and its own time comes after
+            result = await run.feed(reader.timed(data))
+            run.progress.duration_ms = max(0.0, run.progress.duration_ms - reader.spent_ms)
+            return await self._complete(run, _require(run, result))
 
     async def _call_before(self, run: StageRun, data: Any) -> None:
         if self._hooks is not None:
@@ -304,7 +315,7 @@ def demands_of(sections: Sequence[Sequence[StageRun]]) -> list[list[Demand]]:
         stages: list[Any] = [run.stage for run in runs]
         demands.append(
             [
-                Demand(state, min(at - start, len(section)), not any(map(expands, stages[start:at])))
+                Demand(state, min(at - start, len(section)), not any(stage.expands for stage in stages[start:at]))
                 for at, state in limits
                 if at >= start
             ]

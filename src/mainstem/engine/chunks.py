@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from mainstem.engine.background import start_in_background
+from mainstem.engine.background import end, raise_if_urgent, start_in_background
 from mainstem.engine.closing import CLOSING_SECONDS, closing
 from mainstem.errors import StageContractError, add_note_once
 from mainstem.stage_run import StageRun
@@ -34,6 +34,7 @@ class Reader:
         last: Whether the chunk given last is known to be the last one.
         error: What the input raised, after the records that came before it.
         spent_ms: Time that the input took to give its records.
+        arriving: Whether they arrive by themselves, while others are worked on: those of an async iterable.
     """
 
     def __init__(self, room: Callable[[int], int]) -> None:
@@ -41,12 +42,14 @@ class Reader:
         self.last = False
         self.error: Exception | None = None
         self.spent_ms = 0.0
+        self.arriving = False
 
     def read(self, data: Any) -> AsyncGenerator[Sequence[Any], None]:
         """Give the records of ``data`` in chunks."""
         if isinstance(data, (list, tuple)):
             return self._read_sequence(data)  # pyright: ignore[reportUnknownArgumentType]
         if is_async(data):
+            self.arriving = True
             return self._read_async(data)
         return self._read_iterable(data)
 
@@ -115,10 +118,9 @@ class Reader:
         add_note_once(error, f"raised by the input after {taken} records")
 
 
-def is_async(data: Any) -> bool:
+def is_async(data: object) -> bool:
     """Whether the records of ``data`` are to be waited for."""
-    kind: Any = type(data)
-    return hasattr(kind, "__aiter__")
+    return hasattr(type(data), "__aiter__")
 
 
 class _Arrivals(AbstractAsyncContextManager[Any]):
@@ -144,9 +146,8 @@ class _Arrivals(AbstractAsyncContextManager[Any]):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._scope.cancel()
-        with anyio.CancelScope(shield=True):
-            await self._ended.wait()
+        await end(self._scope, self._ended)
+        raise_if_urgent(self.error)
 
     async def take(self) -> list[Any]:
         """Wait until there is a record, and take all there are; an empty list at the end."""
@@ -192,14 +193,6 @@ class _Arrivals(AbstractAsyncContextManager[Any]):
             if close is not None:
                 with anyio.move_on_after(CLOSING_SECONDS, shield=True):
                     await close()
-
-    async def _wait_for_room(self) -> None:
-        self._taken = anyio.Event()
-        started = perf_counter()
-        try:
-            await self._taken.wait()
-        finally:
-            self.spent_ms -= (perf_counter() - started) * 1000  # the iterable is not asked for any meanwhile
 
     async def _wait_for_room(self) -> None:
         self._taken = anyio.Event()

@@ -14,6 +14,9 @@ T = TypeVar("T")
 CLOSING_SECONDS = 30.0
 """How long a generator that is closed may take to clean up, before that is cancelled too."""
 
+_open: set[object] = set()
+"""Strong references: generators that are dropped together would each be closed by itself, by the garbage collector."""
+
 
 class closing(Generic[T]):  # noqa: N801 - used like a function
     """Iterate over an async generator within an ``async with`` block; it is closed, and has time to, when that is left.
@@ -38,6 +41,7 @@ class closing(Generic[T]):  # noqa: N801 - used like a function
 
     def _begin(self) -> Awaitable[T]:
         self._begun = True
+        _open.add(self._generator)
         first_iteration, finalizer = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(None, None)
         try:
@@ -46,5 +50,8 @@ class closing(Generic[T]):  # noqa: N801 - used like a function
             sys.set_asyncgen_hooks(first_iteration, finalizer)
 
     async def __aexit__(self, *_: object) -> None:
-        with anyio.move_on_after(CLOSING_SECONDS, shield=True):
-            await self._generator.aclose()
+        try:
+            with anyio.move_on_after(CLOSING_SECONDS, shield=True):
+                await self._generator.aclose()
+        finally:
+            _open.discard(self._generator)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from mainstem.context import StageProgress
-from mainstem.engine.background import start_in_background
+from mainstem.engine.background import end, raise_if_urgent, start_in_background
 from mainstem.engine.closing import closing
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ class HandOff:
             if self._error is not None:
                 raise self._error
         finally:
-            scope.cancel()
             receive.close()
-            with anyio.CancelScope(shield=True):
-                await ended.wait()
+            await end(scope, ended)
+            send.close()  # if the event loop ended before the task began
+            raise_if_urgent(self._error)
 
     async def _work(self, send: MemoryObjectSendStream[Any], scope: anyio.CancelScope) -> None:
         try:

@@ -2,96 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 from mainstem.endpoints import SinkStage, SourceStage
+from mainstem.engine.chunks import Reader
 from mainstem.engine.layout import Layout
-from mainstem.run_times import INPUT, OUTPUT, Phase, RunPart, StageTiming
+from mainstem.engine.plan import can_be_shipped
+from mainstem.run_times import INPUT, OUTPUT, OVERLAPPED, Lane, Option, Phase, RunPart, StageTiming
 from mainstem.stage import StageKind
 from mainstem.stage_run import StageRun
+from mainstem.stages.aggregate import AggregateStage
+from mainstem.stages.record_function import RecordFunction
 from mainstem.stages.record_function_stage import RecordFunctionStage
 
 
-def input_part(spent_ms: float, *, arriving: bool) -> RunPart:
-    """Return the input of a run as a part; an async iterable gives its records while others compute."""
-    return RunPart(
-        name=INPUT, kind="input", timing=StageTiming(busy_ms=spent_ms), work_ms=spent_ms, computes=not arriving
-    )
+class LaidOut(Protocol):
+    """A run that has ended, as far as it matters here; without ``layouts`` its stages took turns."""
+
+    stage_runs: list[StageRun]
+    layouts: Sequence[Layout]
+    reader: Reader | None
+    chunk_size: int
 
 
-def output_part(spent_ms: float) -> RunPart:
-    """Return the taker of a run's output as a part."""
+def phases_of(run: LaidOut, taker_ms: float | None, *, shippable: bool) -> tuple[Phase, ...]:
+    """Return the parts of a run as they lay.
+
+    Args:
+        run: The run.
+        taker_ms: Time that whoever took its chunks took for them; ``None`` if there were none to take.
+        shippable: Whether its stages might run in worker processes.
+    """
+    reader, runs = run.reader, run.stage_runs
+    arriving = reader is not None and reader.arriving
+    reads = _input_part(0.0 if reader is None else reader.spent_ms, arriving=arriving)
+    if not run.layouts:
+        stages = tuple(_stage_part(each, shippable=shippable) for each in runs)
+        return (((reads,), stages),) if arriving else (((reads, *stages),),)
+    phases: list[list[list[RunPart]]] = []
+    source = bool(runs) and isinstance(runs[0].stage, SourceStage)
+    before = [_stage_part(runs[0])] if source else [reads]
+    for layout in run.layouts:
+        lanes = [before, []] if arriving and not phases else [before]
+        phases.append(lanes)
+        before = []
+        _add_sections(lanes, layout, run, shippable=shippable)
+        end = layout.end
+        if end is None:
+            lanes[-1] += [] if taker_ms is None else [_output_part(taker_ms)]
+        elif end < len(runs) and _gathers(runs[end]):
+            phases.append([[_stage_part(runs[end], shippable=shippable)]])
+        elif end < len(runs):
+            lanes[-1].append(_stage_part(runs[end], shippable=shippable))
+    return tuple(phase for phase in map(_filled, phases) if phase)
+
+
+def _add_sections(lanes: list[list[RunPart]], layout: Layout, run: LaidOut, *, shippable: bool) -> None:
+    for section in layout.sections:
+        if section.overlaps or section.shipped or section.ahead is not None:
+            lanes.append([])
+        room = section.holds * run.chunk_size if section.overlaps else None
+        for at in section.stages:
+            if at < len(run.stage_runs):  # of those after a failure some have not begun
+                lanes[-1].append(_stage_part(run.stage_runs[at], room, shippable=shippable))
+        if section.overlaps or section.shipped:  # its calls, or its workers, go on while what comes after it works
+            lanes.append([])
+    if layout.ahead is not None:
+        lanes.append([])
+
+
+def _input_part(spent_ms: float, *, arriving: bool) -> RunPart:
+    timing = StageTiming(busy_ms=spent_ms)
+    return RunPart(name=INPUT, kind="input", timing=timing, work_ms=spent_ms, computes=not arriving)
+
+
+def _output_part(spent_ms: float) -> RunPart:
     return RunPart(name=OUTPUT, kind="output", timing=StageTiming(busy_ms=spent_ms), work_ms=spent_ms)
 
 
-def stage_part(run: StageRun, room: int | None = None) -> RunPart:
+def _stage_part(run: StageRun, room: int | None = None, *, shippable: bool = False) -> RunPart:
     """Return a stage of a run as a part, which may hold so many records at a time."""
-    stage: Any = run.stage
-    computes, calls = not stage.waits, 1
-    option: Any = None
-    if isinstance(stage, RecordFunctionStage):
-        function = stage.record_function
-        computes = not (function.is_async or function.gave_awaitables or function.time_limit)
-        option, calls = "workers" if computes else "concurrency", 1 if computes else stage.concurrency
+    computes, option, at_a_time = _works(run, shippable=shippable)
+    if run.workers is not None:
+        computes, option, at_a_time = not run.workers, "workers" if run.workers else None, max(1, run.workers)
+    if option == "workers":
+        from mainstem.engine.shipping_cost import available_processors  # late: it needs more than most runs do
+
+        room = available_processors()
     records, busy = max(1, run.progress.records_in), run.progress.duration_ms
     # Where its calls were not timed one by one, it had all its records at once, and as many under way as could be.
-    work = run.calls_ms or busy * min(calls, records)
+    overlapping = min(at_a_time, records) if option == "concurrency" else 1
     return RunPart(
         name=run.name,
         timing=StageTiming.of(run.progress),
         computes=computes,
         option=option,
-        at_a_time=calls,
+        at_a_time=at_a_time,
         records=records,
         room=room,
-        work_ms=work,
+        work_ms=run.calls_ms or busy * overlapping,
     )
 
 
-def in_turn(runs: Sequence[StageRun], taken: RunPart, *, arriving: bool) -> tuple[Phase, ...]:
-    """Return the parts of a run whose stages took turns; what an async iterable gives arrives beside them."""
-    stages = tuple(map(stage_part, runs))
-    return (((taken,), stages),) if arriving else (((taken, *stages),),)
+def _works(run: StageRun, *, shippable: bool) -> tuple[bool, Option | None, int]:
+    """Say whether a stage computes, which option would make it faster, and how many of its calls run at a time."""
+    stage: Any = run.stage
+    shippable = shippable and can_be_shipped(stage)
+    calls_overlapped = run.calls_ms > OVERLAPPED * run.progress.duration_ms
+    if isinstance(stage, RecordFunctionStage) and (calls_overlapped or _awaits(stage.record_function)):
+        return False, "concurrency", stage.concurrency
+    computes = not stage.waits or (isinstance(stage, AggregateStage) and stage.combiner is not None)
+    return computes, "workers" if computes and shippable else None, 1
 
 
-def side_by_side(
-    layouts: Sequence[Layout],
-    runs: Sequence[StageRun],
-    chunk_size: int,
-    taken: RunPart,
-    given: RunPart | None,
-    *,
-    arriving: bool,
-) -> tuple[Phase, ...]:
-    """Return the parts of a run that was laid out: its stages, what they take, and whoever is given the output."""
-    phases: list[Phase] = []
-    source = bool(runs) and isinstance(runs[0].stage, SourceStage)
-    first: list[RunPart] = [stage_part(runs[0])] if source else [taken]
-    for layout in layouts:
-        lanes = [first, *([[]] if arriving and not phases else [])]
-        first = []
-        for section in layout.sections:
-            if section.overlaps or section.ahead is not None:
-                lanes.append([])
-            room = section.holds * chunk_size if section.overlaps else None
-            lanes[-1] += [stage_part(runs[at], room) for at in section.stages if at < len(runs)]
-            if section.overlaps:  # its calls go on while what comes after it works
-                lanes.append([])
-        if layout.ahead is not None:
-            lanes.append([])
-        end = layout.end
-        if end is not None and end < len(runs):
-            if _gathers(runs[end]):
-                phases.append(_phase(lanes))
-                lanes = [[]]
-            lanes[-1].append(stage_part(runs[end]))
-        elif end is None and given is not None:
-            lanes[-1].append(given)
-        phases.append(_phase(lanes))
-    if given is not None and layouts and layouts[-1].end is not None:
-        phases.append(((given,),))
-    return tuple(phase for phase in phases if phase)
+def _awaits(function: RecordFunction) -> bool:
+    """Whether calls of a function are waited for, so that several can be under way."""
+    return function.is_async or function.gave_awaitables or function.time_limit is not None
 
 
 def _gathers(run: StageRun) -> bool:
@@ -100,5 +127,5 @@ def _gathers(run: StageRun) -> bool:
     return stage.kind is not StageKind.COMBINER and not isinstance(stage, SinkStage)
 
 
-def _phase(lanes: Sequence[Sequence[RunPart]]) -> Phase:
-    return tuple(tuple(lane) for lane in lanes if lane)
+def _filled(lanes: Iterable[Iterable[RunPart]]) -> tuple[Lane, ...]:
+    return tuple(lane for lane in map(tuple, lanes) if lane)

@@ -8,15 +8,15 @@ from typing import Any
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE, SinkStage, SourceStage
 from mainstem.engine.chunked import ChunkedRun
+from mainstem.engine.chunks import Reader
 from mainstem.engine.closing import closing
-from mainstem.engine.layout import lay_out
+from mainstem.engine.layout import Layout, lay_out
 from mainstem.engine.line import StageFailed
-from mainstem.engine.plan import takes_chunks
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage
 from mainstem.stage_run import StageRun
-from mainstem.stateful import StatefulStage
+from mainstem.stateful import StatefulStage, takes_chunks
 from mainstem.take_all import iterate
 from mainstem.typecheck import RecordNet
 from mainstem.workers import Workers
@@ -50,6 +50,11 @@ class MemoryRun:
         self._workers = workers
         self.stage_runs: list[StageRun] = []
         """The stages that have begun, in order."""
+        self.chunk_size = CHUNK_SIZE
+        self.layouts: Sequence[Layout] = ()
+        """The segments of the pipeline, where some of its parts ran beside others."""
+        self.reader: Reader | None = None
+        """What read the input, if that was read in chunks."""
 
     async def run(self, data: Any) -> StageResult[Any]:
         """Run the stages one after another.
@@ -133,6 +138,8 @@ class MemoryRun:
             return failed.result
         finally:
             self.stage_runs += run.stage_runs
+            self.reader = self.reader or (run.reader if positions.start == 0 else None)
+            self.layouts = layouts if alongside or self._workers is not None else ()
         return StageResult(data=output)
 
 

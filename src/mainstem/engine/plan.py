@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, TypeGuard
 
 from mainstem.endpoints import SinkStage, SourceStage
@@ -16,7 +17,7 @@ from mainstem.errors import UnboundedStageError
 from mainstem.stage import PipelineStage, StageKind
 from mainstem.stages.aggregate import AggregateStage
 from mainstem.stages.record_function_stage import RecordFunctionStage
-from mainstem.stateful import StatefulStage
+from mainstem.stateful import StatefulStage, takes_chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +53,25 @@ def plan_run(stages: Sequence[PipelineStage[Any, Any]], *, in_turn: bool = True)
     Args:
         stages: Its stages.
         in_turn: Whether each chunk goes through all stages before the next. A stage whose async calls overlap then
-            takes its whole input, for at the end of each chunk its window of calls would run empty.
+            takes its whole input, for at the end of each chunk its window of calls would run empty; but not where the
+            input may have no end, and a stage after it ends it.
     """
     source = bool(stages) and isinstance(stages[0], SourceStage)
     segments: list[Segment] = []
     start = 1 if source else 0
     for at in range(start, len(stages)):
-        if not takes_chunks(stages[at]) or (in_turn and overlaps_calls(stages[at])):
+        gathers = in_turn and overlaps_calls(stages[at]) and not _end_input(stages[at:])
+        if gathers or not takes_chunks(stages[at]):
             segments.append(Segment(range(start, at), at))
             start = at + 1
     if start < len(stages):
         segments.append(Segment(range(start, len(stages)), None))
     return Plan(source, tuple(segments))
+
+
+def _end_input(stages: Sequence[PipelineStage[Any, Any]]) -> bool:
+    """Whether one of the stages ends the input early, before any that needs all of it."""
+    return any(isinstance(stage, StatefulStage) and stage.ends_input for stage in takewhile(takes_chunks, stages))
 
 
 def refuse_unbounded(stages: Sequence[PipelineStage[Any, Any]], names: Sequence[str]) -> None:
@@ -88,11 +96,6 @@ def refuse_unbounded(stages: Sequence[PipelineStage[Any, Any]], names: Sequence[
         )
 
 
-def takes_chunks(stage: PipelineStage[Any, Any]) -> bool:
-    """Whether a stage can be fed chunk by chunk, and gives output for each."""
-    return stage.kind is StageKind.ELEMENTWISE or isinstance(stage, StatefulStage)
-
-
 def overlaps_calls(stage: PipelineStage[Any, Any]) -> TypeGuard[RecordFunctionStage[Any, Any]]:
     """Whether calls of a stage's function for different records overlap."""
     return isinstance(stage, RecordFunctionStage) and stage.overlaps_calls
@@ -106,10 +109,3 @@ def can_be_shipped(stage: PipelineStage[Any, Any]) -> bool:
     if isinstance(stage, RecordFunctionStage):
         return not stage.waits and not stage.overlaps_calls
     return stage.kind is StageKind.ELEMENTWISE or (isinstance(stage, AggregateStage) and stage.combiner is not None)
-
-
-def expands(stage: PipelineStage[Any, Any]) -> bool:
-    """Whether a record may lead to more than one record of output, as far as one knows."""
-    if isinstance(stage, StatefulStage):
-        return stage.expands
-    return not isinstance(stage, RecordFunctionStage)

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from time import perf_counter
+from types import NoneType
 from typing import Any
 
+from mainstem.engine.chunk_feed import Change, ChunkFeed
 from mainstem.engine.closing import closing
 from mainstem.engine.line import Line, StageFailed
+from mainstem.engine.piece_account import account_for
 from mainstem.engine.process_pool import Piece, ProcessPool
+from mainstem.engine.sendable import describe_range
 from mainstem.engine.shipping_cost import ShippingCost
-from mainstem.engine.worker import Done, Errand, moved
-from mainstem.errors import NotSendableError, WorkerDiedError
+from mainstem.engine.worker import Errand
+from mainstem.errors import MainstemError, NotSendableError, WorkerDiedError, WorkerFunctionError
 from mainstem.stage_run import StageRun
 from mainstem.workers import Workers
 
@@ -32,6 +37,7 @@ class ShippedSection:
         expected: How many records there will be, if that is known.
         holds: How many pieces may be under way at a time.
         ordered: Whether the output keeps the order of the input.
+        alongside: Whether what comes before may run beside the section, so that what is done need not wait for more.
     """
 
     def __init__(
@@ -44,8 +50,10 @@ class ShippedSection:
         holds: int,
         *,
         ordered: bool,
+        alongside: bool = False,
     ) -> None:
-        self._runs, self._end, self._workers, self._errand = runs, end, workers, errand
+        self._runs, self._end, self._workers = runs, end, workers
+        self._errand = errand if end is None else replace(errand, combiner_name=end.name)
         self._expected, self._holds = expected, holds
         self._ordered = ordered or end is not None  # accumulators are merged in order
         self._line = Line(runs, None) if runs else None
@@ -53,55 +61,98 @@ class ShippedSection:
         self._pool: ProcessPool | None = None
         self._taken = 0
         self._under_way: deque[Piece] = deque()
+        self._alongside, self._change = alongside, Change()
 
     async def output(self, upstream: AsyncGenerator[Sequence[Any], None]) -> AsyncGenerator[Sequence[Any], None]:
         """Give what comes out for each piece; nothing, if it is added up.
 
         Raises:
             StageFailed: If a stage fails, or a worker dies.
+            BaseException: What a function raised that is no ``Exception``.
         """
         try:
-            async with closing(upstream) as chunks:
-                async for chunk in chunks:
-                    async for part in self._take(chunk):
-                        yield part
-                while self._under_way:
-                    yield await self._next_done()
-        except (NotSendableError, WorkerDiedError) as error:
-            run = self._runs[0] if self._runs else self._end
-            assert run is not None
-            raise StageFailed(run, run.interrupt(error)) from error
+            async with closing(self._beside(upstream) if self._alongside else self._in_turn(upstream)) as outputs:
+                async for output in outputs:
+                    yield output
+            while self._under_way:
+                yield await self._next_done()
+        except (NotSendableError, WorkerDiedError, WorkerFunctionError) as error:
+            raise self._failed(error) from error
         finally:
             if self._pool is not None:
                 await self._pool.close()
-        left = [] if self._line is None else await self._line.finish()
+        if self._line is not None and not self._taken:
+            yield await self._line.finish()  # as in an empty run
+        for run in self._runs:
+            run.complete()
         self._say_where()
-        if left:
-            yield left
+
+    async def _in_turn(self, upstream: AsyncGenerator[Sequence[Any], None]) -> AsyncGenerator[Sequence[Any], None]:
+        async with closing(upstream) as chunks:
+            while True:
+                try:
+                    chunk = await anext(chunks, None)
+                except Exception:
+                    while self._under_way:  # what came before is not lost
+                        yield await self._next_done()
+                    raise
+                if chunk is None:
+                    return
+                async with closing(self._take(chunk)) as parts:
+                    async for part in parts:
+                        yield part
+
+    async def _beside(self, upstream: AsyncGenerator[Sequence[Any], None]) -> AsyncGenerator[Sequence[Any], None]:
+        """Give what is done while the next chunk is waited for."""
+        async with ChunkFeed(upstream, self._change) as feed:
+            while not feed.ended:
+                while len(self._under_way) >= self._holds:
+                    yield await self._next_done()
+                feed.ask()
+                while feed.chunk is None and not feed.ended:
+                    if (done := self._first_done()) is not None:
+                        yield await self._take_done(done)
+                    elif self._pool is not None:
+                        await self._pool.wait_for_change()
+                    else:
+                        await self._change.wait()
+                if feed.chunk is not None:
+                    async with closing(self._take(feed.chunk)) as parts:
+                        async for part in parts:
+                            yield part
+            while self._under_way and isinstance(feed.error, (Exception, NoneType)):
+                yield await self._next_done()
+            if feed.error is not None:
+                raise feed.error
 
     async def _take(self, chunk: Sequence[Any]) -> AsyncGenerator[Sequence[Any], None]:
         at = 0
         while at < len(chunk):
-            if self._pool is None and not self._goes_to_workers():
+            if self._pool is None and not self._goes_to_workers(len(chunk)):
                 piece = chunk[at : at + self._cost.next_piece]
                 at += len(piece)
                 yield await self._work_here(piece)
                 continue
-            piece = list(chunk[at : at + self._cost.piece_size])
             pool = await self._started_pool()
             while len(self._under_way) >= self._holds:
                 yield await self._next_done()
-            self._under_way.append(pool.submit(piece, self._taken))
+            piece = list(chunk[at : at + self._cost.piece_size(self._taken)])
+            try:
+                self._under_way.append(pool.submit(piece, self._taken))
+            except NotSendableError:
+                while self._under_way:  # what came before it is not lost
+                    yield await self._next_done()
+                raise
             self._taken += len(piece)
             at += len(piece)
 
-    def _goes_to_workers(self) -> bool:
+    def _goes_to_workers(self, chunk: int) -> bool:
         remaining = None if self._expected is None else self._expected - self._taken
-        return self._workers.always or self._cost.worthwhile(remaining)
+        return self._workers.always or self._cost.worthwhile(remaining, chunk)
 
     async def _started_pool(self) -> ProcessPool:
         if self._pool is None:
-            self._pool = ProcessPool(self._workers.count, self._errand)
+            self._pool = ProcessPool(self._workers.count, self._errand, self._change)
             await self._pool.start()
         return self._pool
 
@@ -121,41 +172,43 @@ class ShippedSection:
 
     async def _next_done(self) -> Sequence[Any]:
         """Wait for the next piece, and count it."""
-        pool, under_way = await self._started_pool(), self._under_way
-        if not self._ordered:
-            await pool.done(under_way)
-            ready = next(at for at, piece in enumerate(under_way) if piece.done())
-            under_way.rotate(-ready)
-        done = await pool.result(under_way[0])
-        under_way.popleft()
-        return self._count(done)
+        pool = await self._started_pool()
+        return await self._take_done(await pool.wait(self._awaited()))
 
-    def _count(self, done: Done) -> Sequence[Any]:
-        positions = [run.progress.records_in for run in self._runs]
-        for at, entry in done.errors:
-            run = self._runs[at]
-            run.context.errors.append(moved(entry, positions[at]))
-        for run, counts in zip(self._runs, done.counts, strict=True):
-            run.account(counts.passed, counts.failed, counts.duration_ms, records_filtered=counts.filtered)
-        if done.failed is not None:
-            assert done.error is not None
-            if done.failed == len(self._runs):
-                assert self._end is not None
-                self._end.account(0, max(1, done.records), 0.0)
-                raise StageFailed(self._end, self._end.interrupt(done.error))
-            run = self._runs[done.failed]
-            known = any(entry.error is done.error for _, entry in done.errors)
-            raise StageFailed(run, run.fail(done.error) if known else run.interrupt(done.error))
-        if self._end is None:
-            output: list[Any] = done.output
-            return output
-        state: Any = self._end.state
-        try:
-            state.merge(done.output, done.records)
-        except Exception as error:
-            raise StageFailed(self._end, self._end.interrupt(error)) from error
-        self._end.account(done.records, 0, 0.0)
-        return []
+    def _awaited(self) -> Sequence[Piece]:
+        return [self._under_way[0]] if self._ordered else self._under_way
+
+    def _first_done(self) -> Piece | None:
+        if not self._under_way:
+            return None
+        return next((piece for piece in self._awaited() if piece.answer is not None), None)
+
+    async def _take_done(self, piece: Piece) -> Sequence[Any]:
+        pool = await self._started_pool()
+        done, output = pool.take(piece)
+        self._under_way.remove(piece)
+        self._cost.add_elsewhere(piece.count, done.seconds)
+        return await account_for(piece, done, output, self._runs, self._end)
+
+    def _failed(self, error: MainstemError) -> StageFailed:
+        """Return the failure of the section for a reason that is not one stage's."""
+        run = self._runs[0] if self._runs else self._end
+        assert run is not None
+        if isinstance(error, WorkerDiedError) and self._under_way:
+            died = WorkerDiedError(f"{error}\n{self._lost()} were under way and do not count as done")
+            died.__cause__ = error.__cause__
+            error = died
+        return StageFailed(run, run.interrupt(error))
+
+    def _lost(self) -> str:
+        """Name the records of the pieces that were under way, those that follow one another together."""
+        ranges: list[list[int]] = []
+        for piece in sorted(self._under_way, key=lambda piece: piece.first):
+            if ranges and sum(ranges[-1]) == piece.first:
+                ranges[-1][1] += piece.count
+            else:
+                ranges.append([piece.first, piece.count])
+        return f"{', '.join(describe_range(first, count) for first, count in ranges)} of the stage's input"
 
     def _say_where(self) -> None:
         if self._pool is not None:
@@ -164,3 +217,4 @@ class ShippedSection:
             note = f"ran in this process: {self._cost.reason}"
         for run in [*self._runs, *([] if self._end is None else [self._end])]:
             run.notes = (*run.notes, note)
+            run.workers = 0 if self._pool is None else self._workers.count

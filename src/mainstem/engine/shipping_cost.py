@@ -40,6 +40,7 @@ class ShippingCost:
         self._processors = processors or available_processors()
         self._records = self._sent = 0
         self._work = self._here = self._there = 0.0
+        self._worked = self._seconds = 0.0
         self.reason = "nothing was worth sending"
         """Why the records stay in this process, in plain words."""
 
@@ -47,6 +48,7 @@ class ShippingCost:
         """Count records that were worked on in so many seconds, with what came out."""
         self._records += len(records)
         self._work += seconds
+        self.add_elsewhere(len(records), seconds)
         if self._sent < MEASURED_RECORDS:
             self._sent += len(records)
             for sent, here, there in ((records, 0, 1), (output, 1, 0)):
@@ -62,40 +64,55 @@ class ShippingCost:
                 self._here += between - started if not here else ended - between
                 self._there += ended - between if there else between - started
 
+    def add_elsewhere(self, records: int, seconds: float) -> None:
+        """Count records that a worker worked on, for the size of pieces."""
+        self._worked += records
+        self._seconds += seconds
+
     @property
     def next_piece(self) -> int:
         """How many records to work on here before deciding again."""
         if self._work < PROBE_SECONDS:
             return max(1, self._records)
-        return self.piece_size
+        return self.piece_size(self._records)
 
-    @property
-    def piece_size(self) -> int:
-        """How many records make a piece of ``PIECE_SECONDS``."""
-        if not self._work:
-            return 1_000_000
-        return max(1, int(PIECE_SECONDS * self._records / self._work))
+    def piece_size(self, given: int) -> int:
+        """Return how many records make a piece of ``PIECE_SECONDS``, when so many were given to be worked on."""
+        if not self._seconds:
+            return max(1, given)  # nothing is known yet: half of all, to learn about them with no great risk
+        return max(1, int(PIECE_SECONDS * self._worked / self._seconds))
 
-    def worthwhile(self, remaining: int | None) -> bool:
-        """Whether workers would be quicker for the records that remain, if that is known how many."""
+    def worthwhile(self, remaining: int | None, chunk: int) -> bool:
+        """Whether workers would be quicker.
+
+        Args:
+            remaining: How many records there still are; ``None`` if that is not known.
+            chunk: How many there are in a chunk, which is the most that there are in a piece.
+        """
+        self.reason = "there was too little work to start worker processes for"
         if self._work < PROBE_SECONDS:
-            self.reason = "there was too little work to start worker processes for"
             return False
         work = self._work / self._records
         here, there = self._here / self._sent, self._there / self._sent
-        task = TASK_SECONDS / self.piece_size
+        task = TASK_SECONDS / min(self.piece_size(0), chunk)
         cores = min(self._processors, self._workers + 1)
         shipped = task + max(here, (work + there) / self._workers, (work + here + there) / cores)
         if shipped > LARGEST_PART * work:
             self.reason = (
-                f"with {self._workers} worker processes a record would take about {shipped * 1e6:.2g} µs, sending it "
-                f"there and back included, and {work * 1e6:.2g} µs here"
+                f"with {self._workers} worker processes a record would take about {_duration(shipped)}, sending it "
+                f"there and back included, and {_duration(work)} here"
             )
             return False
-        self.reason = "there was too little work to start worker processes for"
         if remaining is None:
             return self._work > START_SECONDS  # as likely as not as much again is to come
         return remaining * (work - shipped) > START_SECONDS
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds * 1e6:.2g} µs"
 
 
 def available_processors() -> int:

@@ -1,29 +1,24 @@
 """What happens inside a worker process: a piece of a chunk goes through the stages that were sent there.
 
-Nothing here is called in the process of the run itself. What comes back is plain data and exceptions that are known to
+Nothing here is called in the process of the run itself. What comes back is plain data, and exceptions that are known to
 survive the way; the run's own process counts it and puts positions right.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import pickle
-import signal
-import sys
-import threading
-import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 
 import anyio
 
-from mainstem.context import PipelineContext, StageError, StageProgress
+from mainstem.context import PipelineContext, StageError, StageProgress, context_of_run
 from mainstem.engine.line import Line, StageFailed
-from mainstem.errors import WorkerFunctionError, add_note_once, describe_error
+from mainstem.engine.sent_error import ErrorPacker, SentError
+from mainstem.result import CompositeResult, StageResult
 from mainstem.stage import PipelineStage
 from mainstem.stage_run import StageRun
 from mainstem.stages.combiner import Combiner
@@ -40,6 +35,7 @@ class Errand:
         pipeline_id: The run's identity.
         metadata: The run's metadata at its start.
         backend: The event loop of the run: stages are async.
+        combiner_name: The name of the combiner's stage in reports.
     """
 
     stages: Sequence[PipelineStage[Any, Any]]
@@ -48,16 +44,38 @@ class Errand:
     pipeline_id: str
     metadata: dict[str, Any]
     backend: str
+    combiner_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StageCounts:
-    """What one stage did with a piece: records that came through, were filtered, failed; and milliseconds."""
+    """What one stage did with a piece: records that came through, were filtered, failed; and milliseconds.
+
+    ``parts`` are the results of the stages within it, if it is made of stages, and ``errors`` says, by their path, why
+    some of them failed.
+    """
 
     passed: int
     filtered: int
     failed: int
     duration_ms: float
+    retry_ms: float
+    notes: tuple[str, ...]
+    parts: Mapping[str, StageResult[Any]] | None
+    errors: Mapping[tuple[str, ...], int]
+
+
+@dataclass(frozen=True, slots=True)
+class SentEntry:
+    """One of the context's errors: as in ``StageError``, and the number of the stage whose input ``index`` counts."""
+
+    at_stage: int
+    error: int
+    stage: str
+    record: Any
+    index: int | None
+    at: datetime
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +83,22 @@ class Done:
     """What became of a piece.
 
     Attributes:
-        output: The records that came out, or the accumulator of them; ``None`` if a stage failed.
         records: How many came out.
-        counts: Those of each stage.
-        errors: What went wrong with records, with the number of the stage; positions count from the piece's beginning.
+        counts: What each stage did, and the combiner after them; ``None`` for one that had nothing to do.
+        entries: What went wrong with records; positions count from the piece's beginning.
         failed: The number of the stage that failed, that of the combiner coming after the last.
-        error: Why it failed.
-        spent: Seconds of work.
+        error: Why it failed; or what was raised that is no ``Exception``, and then no stage failed.
+        errors: The exceptions, by the numbers above.
+        seconds: How long it took.
     """
 
-    output: Any
     records: int
-    counts: Sequence[StageCounts]
-    errors: Sequence[tuple[int, StageError]]
+    counts: Sequence[StageCounts | None]
+    entries: Sequence[SentEntry]
     failed: int | None
-    error: Exception | None
-    spent: float
+    error: int | None
+    errors: Sequence[SentError]
+    seconds: float
 
 
 class ReadOnlyMetadata(dict[str, Any]):
@@ -102,161 +120,144 @@ class ReadOnlyMetadata(dict[str, Any]):
     clear: Any = _refuse
 
 
+class _Entries(list[StageError]):
+    """The context's errors, each with the name of the stage that was running when it was added."""
+
+    def __init__(self, context: PipelineContext) -> None:
+        super().__init__()
+        self._context = context
+        self.running: list[str | None] = []
+
+    def append(self, entry: StageError, /) -> None:
+        self.extend((entry,))
+
+    def extend(self, entries: Iterable[StageError], /) -> None:
+        super().extend(entries)
+        self.running += [self._context.current_stage] * (len(self) - len(self.running))
+
+    def __iadd__(self, entries: Iterable[StageError], /) -> Self:  # type: ignore[misc, override]  # as with any list
+        self.extend(entries)
+        return self
+
+    def clear(self) -> None:
+        super().clear()
+        self.running.clear()
+
+
 class Worker:
-    """The stages in a worker process, which stay from piece to piece."""
+    """The stages in a worker process, which stay from piece to piece.
+
+    Args:
+        errand: What it is to do.
+    """
 
     def __init__(self, errand: Errand) -> None:
         self._errand = errand
         self._context = PipelineContext(errand.pipeline_id, metadata=ReadOnlyMetadata(errand.metadata))
+        self._context.errors = self._entries = _Entries(self._context)
         self._runs = [
             StageRun(stage, name, self._context) for stage, name in zip(errand.stages, errand.names, strict=True)
         ]
         self._line = Line(self._runs, None) if self._runs else None
         self._runner = asyncio.Runner() if errand.backend == "asyncio" else None
 
-    def work(self, records: list[Any]) -> Done:
-        """Put a piece through the stages."""
+    def close(self) -> None:
+        """Close the event loop."""
+        if self._runner is not None:
+            self._runner.close()
+
+    def work(self, records: list[Any]) -> tuple[Any, Done]:
+        """Put a piece through the stages.
+
+        Returns:
+            The records that came out, or the accumulator of them, ``None`` if a stage failed; and all the rest.
+        """
         started = perf_counter()
-        before = [replace(run.progress) for run in self._runs]
-        context, combiner = self._context, self._errand.combiner
+        for run in self._runs:  # so that positions count from the piece's beginning
+            run.progress, run.feeds, run.notes, run.parts = StageProgress(), 0, (), None
+        self._entries.clear()
         output: Any = None
-        came_out, failed, error = 0, None, None
+        error: BaseException | None = None
+        came_out, failed, added = 0, None, None
         try:
-            output = records if self._line is None else self._feed(self._line, records)
+            output = self._feed(records)
             came_out = len(output)
-            if combiner is not None:
-                failed = len(self._runs)  # should adding raise
-                output = combiner.add_all(combiner.create(), output)
-                failed = None
+            if self._errand.combiner is not None:
+                failed, combining = len(self._runs), perf_counter()
+                output = self._combine(self._errand.combiner, output)
+                failed, added = None, _combined(came_out, perf_counter() - combining)
         except StageFailed as failure:
             failed, error = self._runs.index(failure.run), failure.result.error
             failure.run.succeeded, failure.run.error = True, None
-        except Exception as raised:
+        except BaseException as raised:
             error = raised
-        entries = [self._numbered(entry, before) for entry in context.errors]
-        context.errors.clear()
-        counts = [_difference(run.progress, old) for run, old in zip(self._runs, before, strict=True)]
-        spent = perf_counter() - started
-        return Done(output if failed is None else None, came_out, counts, entries, failed, error, spent)
+            failed = (0 if failed is None else failed) if isinstance(raised, Exception) else None
+        packer = ErrorPacker()
+        counts = [_counted(run, packer) if run.feeds else None for run in self._runs]
+        done = Done(
+            came_out,
+            [*counts, added],
+            [self._entry(at, packer) for at in range(len(self._entries))],
+            failed,
+            None if error is None else packer.add(error),
+            packer.sent(),
+            perf_counter() - started,
+        )
+        return None if error is not None else output, done
 
-    def _feed(self, line: Line, records: list[Any]) -> list[Any]:
+    def _feed(self, records: list[Any]) -> list[Any]:
+        if self._line is None:
+            return records
         if self._runner is not None:
-            return self._runner.run(line.feed(records))
-        return anyio.run(line.feed, records, backend=self._errand.backend)
+            return self._runner.run(self._line.feed(records))
+        return anyio.run(self._line.feed, records, backend=self._errand.backend)
 
-    def _numbered(self, entry: StageError, before: Sequence[StageProgress]) -> tuple[int, StageError]:
-        """Say which stage an entry is of, and count its position from the beginning of the piece."""
-        names = self._errand.names
-        at = max(
-            (at for at, name in enumerate(names) if entry.stage == name or entry.stage.startswith(f"{name}/")),
-            key=lambda at: len(names[at]),
-        )
-        return at, moved(entry, -before[at].records_in)
+    def _combine(self, combiner: Combiner[Any, Any, Any], records: list[Any]) -> Any:
+        self._context.current_stage = self._errand.combiner_name
+        with context_of_run(self._context):
+            return combiner.add_all(combiner.create(), records)
 
-
-def moved(entry: StageError, by: int) -> StageError:
-    """Return an entry with its position moved, which its error notes as well."""
-    if entry.index is None:
-        return entry
-    index = entry.index + by
-    notes: list[str] = getattr(entry.error, "__notes__", [])
-    notes[:] = [note.replace(f"at record {entry.index},", f"at record {index},") for note in notes]
-    return replace(entry, index=index)
+    def _entry(self, at: int, packer: ErrorPacker) -> SentEntry:
+        entry, running, names = self._entries[at], self._entries.running[at], [*self._errand.names]
+        if self._errand.combiner_name is not None:
+            names.append(self._errand.combiner_name)
+        number = names.index(running) if running in names else 0
+        error = packer.add(entry.error)
+        return SentEntry(number, error, entry.stage, entry.record, entry.index, entry.at, entry.attempts)
 
 
-def _difference(progress: StageProgress, before: StageProgress) -> StageCounts:
+def _combined(records: int, seconds: float) -> StageCounts:
+    return StageCounts(records, 0, 0, seconds * 1000, 0.0, (), None, {})
+
+
+def _counted(run: StageRun, packer: ErrorPacker) -> StageCounts:
+    progress = run.progress
+    errors: dict[tuple[str, ...], int] = {}
     return StageCounts(
-        progress.records_passed - before.records_passed,
-        progress.records_filtered - before.records_filtered,
-        progress.records_failed - before.records_failed,
-        progress.duration_ms - before.duration_ms,
+        progress.records_passed,
+        progress.records_filtered,
+        progress.records_failed,
+        progress.duration_ms,
+        progress.retry_ms,
+        run.notes,
+        None if run.parts is None else _without_errors(run.parts, (), errors, packer),
+        errors,
     )
 
 
-_errand_bytes = b""
-_worker: Worker | None = None
-
-
-def start_worker(errand: bytes) -> None:
-    """Begin the life of a worker process: it ends with the process that started it, and leaves Ctrl-C to that."""
-    global _errand_bytes
-    _errand_bytes = errand
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_parent()
-
-
-def _die_with_parent() -> None:
-    """End with the parent, whichever way it ends: by the kernel's signal on Linux, and by watching it anywhere."""
-    import multiprocessing
-    from multiprocessing.connection import wait
-
-    if sys.platform == "linux":
-        import ctypes
-
-        with suppress(OSError, AttributeError):  # a C library without prctl: the thread below is enough for Python code
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            wait([parent.sentinel])
-            os._exit(1)
-
-    threading.Thread(target=watch, name="mainstem-watch-parent", daemon=True).start()
-
-
-def load_errand() -> str | None:
-    """Load the stages; return what went wrong, if something did."""
-    global _worker
-    try:
-        _worker = Worker(pickle.loads(_errand_bytes))
-    except Exception as error:
-        return describe_error(error)
-    return None
-
-
-def work(piece: bytes) -> bytes:
-    """Work on a piece: pickled records in, a pickled ``Done`` out."""
-    if _worker is None and (problem := load_errand()) is not None:
-        raise WorkerFunctionError(problem)
-    assert _worker is not None
-    done = _worker.work(pickle.loads(piece))
-    if done.error is not None:
-        trace = "".join(traceback.format_exception(done.error)).rstrip()
-        add_note_once(done.error, f"raised in a worker process:\n{trace}")
-    sendable = _Sendable()
-    done = replace(
-        done,
-        error=None if done.error is None else sendable(done.error),
-        errors=[(at, replace(entry, error=sendable(entry.error))) for at, entry in done.errors],
-    )
-    try:
-        return pickle.dumps(done, pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        refusal = WorkerFunctionError(
-            f"what the stages gave for these records cannot be sent back from a worker process "
-            f"({describe_error(error)}): give plain data, or run without workers"
-        )
-        return pickle.dumps(replace(done, output=None, errors=[], failed=max(0, len(done.counts) - 1), error=refusal))
-
-
-class _Sendable:
-    """Makes of each error one that survives being sent to another process, and of the same error the same one."""
-
-    def __init__(self) -> None:
-        self._substitutes: dict[int, Exception] = {}
-
-    def __call__(self, error: Exception) -> Exception:
-        if id(error) in self._substitutes:
-            return self._substitutes[id(error)]
-        try:
-            sent = pickle.loads(pickle.dumps(error))
-            if type(sent) is type(error) and str(sent) == str(error):
-                return error
-        except Exception:
-            pass  # what is wrong with the error is not what the user wants to know: its type and text are kept
-        substitute = WorkerFunctionError(describe_error(error))
-        for note in getattr(error, "__notes__", ()):
-            substitute.add_note(note)
-        self._substitutes[id(error)] = substitute
-        return substitute
+def _without_errors(
+    parts: Mapping[str, StageResult[Any]],
+    path: tuple[str, ...],
+    errors: dict[tuple[str, ...], int],
+    packer: ErrorPacker,
+) -> dict[str, StageResult[Any]]:
+    """Return results without their data and their errors, which go another way."""
+    stripped: dict[str, StageResult[Any]] = {}
+    for name, result in parts.items():
+        if result.error is not None:
+            errors[(*path, name)] = packer.add(result.error)
+        stripped[name] = replace(result, data=None, error=None)
+        if isinstance(result, CompositeResult):
+            inner = _without_errors(result.stage_results, (*path, name), errors, packer)
+            stripped[name] = replace(result, data=None, error=None, stage_results=inner)
+    return stripped

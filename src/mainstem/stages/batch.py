@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from typing_extensions import TypeVar
 
@@ -34,7 +34,7 @@ class BatchStage(StatefulStage[T, list[T]], GroupingStage[T, T]):
         [[1, 2], [3]]
     """
 
-    expands: ClassVar[bool] = False
+    expands = False
     waits = False
 
     def __init__(self, size: int, *, name: str | None = None) -> None:

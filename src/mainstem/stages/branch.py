@@ -10,11 +10,11 @@ from typing import Any, overload
 from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
-from mainstem.errors import BranchError, describe_error
 from mainstem.result import CompositeResult, StageResult
 from mainstem.side_by_side import run_side_by_side
-from mainstem.stage import PipelineStage
-from mainstem.stage_run import StageRun, count_records, unique_names
+from mainstem.stage import PipelineStage, StageKind
+from mainstem.stage_run import StageRun, State, count_records, unique_names
+from mainstem.stages.branch_state import BranchState, adds_up, branch_error
 from mainstem.take_all import take_all
 from mainstem.type_hints import tuple_of
 
@@ -29,8 +29,8 @@ E = TypeVar("E")
 F = TypeVar("F")
 
 
-class _Branches(PipelineStage[In_contra, Out_co]):
-    """Stages that run side by side on the same input."""
+class Branches(PipelineStage[In_contra, Out_co]):
+    """Stages that run side by side on the same input. Where all of them add up, it is a combiner itself."""
 
     def __init__(self, branches: Mapping[str, PipelineStage[Any, Any]], name: str | None) -> None:
         if not branches:
@@ -39,6 +39,8 @@ class _Branches(PipelineStage[In_contra, Out_co]):
             if not isinstance(stage, PipelineStage):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise TypeError(f"branch {branch!r} must be a stage, and {stage!r} is none")
         self._branches = dict(branches)
+        if all(map(adds_up, self._branches.values())):
+            self.kind = StageKind.COMBINER
         if name is not None:
             self.name = name
 
@@ -50,6 +52,12 @@ class _Branches(PipelineStage[In_contra, Out_co]):
     @property
     def receivers(self) -> tuple[PipelineStage[Any, Any], ...]:
         return tuple(self._branches.values())
+
+    def begin(self) -> State | None:
+        """Return the state of a run that has seen no records; ``None`` if a branch needs the whole input at once."""
+        if self.kind is not StageKind.COMBINER:
+            return None
+        return BranchState(self._branches, self.name, self._collect)
 
     def _collect(self, outputs: Mapping[str, Any]) -> Any:
         return dict(outputs)
@@ -83,9 +91,7 @@ class _Branches(PipelineStage[In_contra, Out_co]):
         duration = (perf_counter() - started) * 1000
         if failed:
             cause: Any = results[failed[0]].error
-            error = BranchError(f"branch {failed[0]!r} failed: {describe_error(cause)}")
-            error.branch = failed[0]
-            error.__cause__ = cause
+            error = branch_error(failed[0], cause)
             return CompositeResult(
                 success=False, error=error, duration_ms=duration, records_failed=max(1, records), stage_results=totals
             )
@@ -97,7 +103,7 @@ class _Branches(PipelineStage[In_contra, Out_co]):
         )
 
 
-class BranchStage(_Branches[In_contra, dict[str, Out_co]]):  # pyright: ignore[reportInvalidTypeArguments]  # a new dict
+class BranchStage(Branches[In_contra, dict[str, Out_co]]):  # pyright: ignore[reportInvalidTypeArguments]  # a new dict
     """Run named stages concurrently on the same input, and collect their outputs in a dict, in the given order.
 
     Each branch gets the whole input: an iterator is read once and given to each in full. All get the same objects, so a
@@ -138,7 +144,7 @@ class BranchStage(_Branches[In_contra, dict[str, Out_co]]):  # pyright: ignore[r
         return dict[str, Any]
 
 
-class FanOutStage(_Branches[In_contra, Out_co]):
+class FanOutStage(Branches[In_contra, Out_co]):
     """Several stages concurrently on the same input, their outputs in a tuple; made by ``fan_out``."""
 
     def __init__(self, stages: tuple[PipelineStage[Any, Any], ...], name: str | None) -> None:
@@ -146,6 +152,12 @@ class FanOutStage(_Branches[In_contra, Out_co]):
             if not isinstance(stage, PipelineStage):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise TypeError(f"fan_out() takes stages, and {stage!r} is none")
         super().__init__(dict(zip(unique_names(stages), stages, strict=True)), name)
+
+    def begin(self) -> State | None:
+        """Return the state of a run that has seen no records; ``None`` if a branch needs the whole input at once."""
+        if self.kind is not StageKind.COMBINER:
+            return None
+        return BranchState(self._branches, self.name, self._collect)
 
     def _collect(self, outputs: Mapping[str, Any]) -> Any:
         return tuple(outputs.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from itertools import count
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 from typing_extensions import TypeVar
 
@@ -50,7 +50,7 @@ class DedupeStage(StatefulStage[T, T], RecordsStage[T, T]):
         ['a', 'B', 'c']
     """
 
-    expands: ClassVar[bool] = False
+    expands = False
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class DedupeStage(StatefulStage[T, T], RecordsStage[T, T]):
         if max_keys is not None:
             check_count("max_keys of DedupeStage", max_keys)
         self._key = None if key is None else RecordFunction(key, "key of DedupeStage")
+        self.waits = self._key is not None and self._key.is_async
         self._max_keys = max_keys
         self._continue_on_error = continue_on_error
         if name is not None:

@@ -191,6 +191,7 @@ class JoinStage(StatefulStage[T_contra, Output_co]):
         if reference_key is not None:
             self._reference_key = plain_function(reference_key, "reference_key of JoinStage")
         self._how: How = how
+        self.expands = how not in ("semi", "anti")
         self._continue_on_error = continue_on_error
         self._source: PipelineStage[Any, Any] | None = None
         self._index: ReferenceIndex = {}

@@ -39,7 +39,7 @@ class LimitStage(StatefulStage[T, T], RecordsStage[T, T]):
     Source: SQL's ``LIMIT``, ReactiveX's ``take``.
     """
 
-    expands: ClassVar[bool] = False
+    expands = False
     ends_input: ClassVar[bool] = True
     waits = False
 

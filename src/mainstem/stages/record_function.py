@@ -88,7 +88,7 @@ class RecordFunction:
         """Call the function for one record, once, and await its answer if need be."""
         if self.time_limit is not None:
             return await self.time_limit.call(self.call, record)
-        answer = self.call(record)
+        answer = _call(self.call, record)
         return await answer if inspect.isawaitable(answer) else answer
 
     async def call_with_whole(self, data: Any, context: PipelineContext, stage: str) -> Outcome:
@@ -170,10 +170,18 @@ def _awaiting(call: Callable[[Any], Any], first: Awaitable[Any]) -> Callable[[An
     given = [first]
 
     async def answer(record: Any) -> Any:
-        value = given.pop() if given else call(record)
+        value = given.pop() if given else _call(call, record)
         return await value if inspect.isawaitable(value) else value
 
     return answer
+
+
+def _call(call: Callable[[Any], Any], record: Any) -> Any:
+    """Call a plain function within a coroutine, which could not be left by a StopIteration: it would become another."""
+    try:
+        return call(record)
+    except StopIteration as stop:
+        raise as_failure(stop) from stop
 
 
 def _give(answer: Any, _record: Any) -> Any:

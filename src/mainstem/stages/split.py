@@ -15,7 +15,7 @@ from mainstem.result import CompositeResult, StageResult
 from mainstem.stage import PipelineStage, StageKind
 from mainstem.stages.record_calls import Failure, as_failure, fail_answers
 from mainstem.stages.record_function import RecordFunction
-from mainstem.stages.split_branch import SplitBranch, expands
+from mainstem.stages.split_branch import SplitBranch
 from mainstem.take_all import take_all
 from mainstem.type_hints import function_hints, iterable_of, list_of, record_of
 
@@ -88,6 +88,7 @@ class SplitStage(PipelineStage[Iterable[T], list[U_co]]):  # pyright: ignore[rep
         self.waits = any(predicate.is_async for predicate in self._predicates.values()) or any(
             member.waits for stage in self._branches.values() for member in stage.members
         )
+        self.expands = any(member.expands for stage in self._branches.values() for member in stage.members)
         self._continue_on_error = continue_on_error
         if name is not None:
             self.name = name
@@ -96,11 +97,6 @@ class SplitStage(PipelineStage[Iterable[T], list[U_co]]):  # pyright: ignore[rep
     def branches(self) -> Mapping[str, PipelineStage[Any, Any]]:
         """The stages by name, in the given order; ``otherwise`` last."""
         return self._branches
-
-    @property
-    def expands(self) -> bool:
-        """Whether a record may lead to more than one record of output, as far as one knows."""
-        return any(expands(member) for stage in self._branches.values() for member in stage.members)
 
     @property
     def receivers(self) -> tuple[PipelineStage[Any, Any], ...]:

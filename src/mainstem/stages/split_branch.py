@@ -7,22 +7,16 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
-from mainstem.context import PipelineContext
+from mainstem.context import PipelineContext, StageError
 from mainstem.result import CompositeResult, StageResult
 from mainstem.stage import PipelineStage
 from mainstem.stage_run import StageRun, summarize, unique_names
-from mainstem.stages.record_function_stage import RecordFunctionStage
 from mainstem.take_all import iterate
-
-
-def expands(stage: object) -> bool:
-    """Whether a record may lead to more than one record of output, as far as one knows."""
-    return not isinstance(stage, RecordFunctionStage) and bool(getattr(stage, "expands", True))
 
 
 @dataclass(frozen=True, slots=True)
 class _Passage:
-    """What went into a stage of the branch and came out, and where its errors are in ``context.errors``."""
+    """What went into a stage of the branch and came out, and where its errors are among those of the branch."""
 
     taken: Sequence[Any]
     given: Sequence[Any]
@@ -41,8 +35,11 @@ class SplitBranch:
 
     def __init__(self, name: str, stage: PipelineStage[Any, Any], context: PipelineContext, split_name: str) -> None:
         self.name = name
-        self._errors = context.errors
+        self._run_errors = context.errors
         within = context.child(split_name).child(name)
+        # Its own list: other stages may run beside it, and what they record meanwhile is not to be taken for its own.
+        self._errors: list[StageError] = []
+        within.errors = self._errors
         members = stage.members
         self._runs = [
             StageRun(member, each, within) for each, member in zip(unique_names(members), members, strict=True)
@@ -66,17 +63,20 @@ class SplitBranch:
         for run in self._runs:
             run.progress.records_in = position  # what the positions of its errors count from
             errors_before = len(self._errors)
-            result = await self._feed_stage(run, data)
-            errors = range(errors_before, len(self._errors))
-            if passages and errors:
-                self._correct_positions(errors, passages, position)
+            try:
+                result = await self._feed_stage(run, data)
+            finally:
+                errors = range(errors_before, len(self._errors))
+                if passages and errors:
+                    self._correct_positions(errors, passages, position)
+                self._run_errors += self._errors[errors_before:]
             if not result.success:
                 self._ms += (perf_counter() - started) * 1000
                 return self._failure(result, filtered, failed, same_unit=same_unit)
             if same_unit:
                 filtered += result.records_filtered
                 failed += result.records_failed
-                same_unit = not expands(run.stage)
+                same_unit = not _expands(run)
             passages.append(_Passage(data, result.data or (), errors))
             data = result.data
         self._ms += (perf_counter() - started) * 1000
@@ -123,7 +123,7 @@ class SplitBranch:
         """Return which records of the split's input came through; ``None`` where that cannot be known."""
         positions = list(range(position, position + len(passages[0].taken)))
         for run, passage in zip(self._runs, passages, strict=False):
-            if expands(run.stage):
+            if _expands(run):
                 return None
             # Where a passage is not the first, its errors are at positions that were corrected already.
             failed = {self._errors[at].index for at in passage.errors}
@@ -165,3 +165,8 @@ def _correct_note(error: Exception, counted: int, index: int | None) -> None:
             notes[at] = note.replace(
                 f"at record {counted}", "at a record made in the branch" if index is None else f"at record {index}", 1
             )
+
+
+def _expands(run: StageRun) -> bool:
+    stage: Any = run.stage
+    return bool(stage.expands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from copy import copy
 from itertools import repeat
 from operator import is_
 from typing import TYPE_CHECKING, Any, overload
@@ -21,6 +22,9 @@ T = TypeVar("T")
 M = TypeVar("M")
 T_contra = TypeVar("T_contra", contravariant=True)
 U_co = TypeVar("U_co", covariant=True)
+
+_COPIED = object()
+"""In the place of the validator, when a stage is copied or unpickled, which is done without arguments."""
 
 
 class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
@@ -97,8 +101,8 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
 
     else:
 
-        def __new__(cls, validator: Any = None, **_: Any) -> Any:  # copies are made without arguments
-            checks = cls is ValidateRecordsStage and not is_record_type(validator)
+        def __new__(cls, validator: Any = _COPIED, **_: Any) -> Any:
+            checks = cls is ValidateRecordsStage and validator is not _COPIED and not is_record_type(validator)
             return super().__new__(CheckRecordsStage if checks else cls)
 
         def __init__(
@@ -133,6 +137,19 @@ class ValidateRecordsStage(RecordFunctionStage[T_contra, U_co]):
             "validator of ValidateRecordsStage",
             **options,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))
+        if self._model is not None:  # what parses cannot be pickled, but made again
+            function: Any = copy(self._function)
+            function.function = function.call = None
+            state["_function"] = function
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self._model is not None:
+            self._function.function = self._function.call = record_parser(self._model)
 
     def _hints(self) -> tuple[Any, Any]:
         return Any, list_of(Any if self._model is None else self._model)
