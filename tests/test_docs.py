@@ -92,6 +92,7 @@ def test_every_public_class_and_function_has_an_example_or_is_described_by_one_t
         "Guarantee",
         "LoadReport",
         "PipelineResult",
+        "PipelineStream",
         "Position",
         "SinkTransaction",
         "SourceChunk",
@@ -99,4 +100,5 @@ def test_every_public_class_and_function_has_an_example_or_is_described_by_one_t
         "StageKind",
         "StageProgress",
         "Subscription",
+        "WindowKind",
     }

@@ -14,6 +14,7 @@ FLOORS = [
     ["errors", "ids", "options", "side_by_side"],
     ["events", "records", "retry", "take_all", "type_hints", "workers"],
     ["context", "typecheck"],
+    ["stage_timing"],
     ["run_times"],
     ["attribution"],
     ["explanation"],

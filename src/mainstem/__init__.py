@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mainstem.attribution import Bottleneck, Remedy
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from mainstem.context import PipelineContext, StageError, StageProgress, current_context
 from mainstem.endpoints import (
     Guarantee,
@@ -37,8 +39,6 @@ from mainstem.etl import create_etl_pipeline
 from mainstem.events import Event, EventBus, EventType, Subscription, default_event_bus
 from mainstem.pipeline import Pipeline
 from mainstem.result import CompositeResult, PipelineResult, StageResult
-from mainstem.retry import RetryPolicy
-from mainstem.run_times import RunPart, RunTimes, StageTiming
 from mainstem.stage import (
     ChainedStage,
     GroupingStage,
@@ -48,28 +48,60 @@ from mainstem.stage import (
     UnchangedStage,
     UngroupingStage,
 )
+from mainstem.stage_timing import StageTiming
 from mainstem.stages.aggregate import AggregateStage
 from mainstem.stages.batch import BatchStage
 from mainstem.stages.branch import BranchStage, FanOutStage, fan_out
 from mainstem.stages.combiner import Combiner, Count, Distinct, GroupBy, Max, Mean, Min, Sum, TopK
-from mainstem.stages.dedupe import DedupeStage
 from mainstem.stages.filter import FilterStage
 from mainstem.stages.flatten import FlattenStage
-from mainstem.stages.join import JoinStage
-from mainstem.stages.keyed import KeyedStage
 from mainstem.stages.limit import LimitStage
 from mainstem.stages.map import MapStage
-from mainstem.stages.split import SplitStage
 from mainstem.stages.tap import TapStage
-from mainstem.stages.throttle import ThrottleStage
 from mainstem.stages.validate import ValidateStage
 from mainstem.stages.validate_records import ValidateRecordsStage
-from mainstem.stages.window import WindowStage
-from mainstem.stages.windows import SessionWindow, SlidingWindow, TumblingWindow, Window, WindowKind
 from mainstem.streaming import PipelineStream
 from mainstem.workers import Workers
 
+if TYPE_CHECKING:
+    from mainstem.attribution import Bottleneck, Remedy
+    from mainstem.retry import RetryPolicy
+    from mainstem.run_times import RunPart, RunTimes
+    from mainstem.stages.dedupe import DedupeStage
+    from mainstem.stages.join import JoinStage
+    from mainstem.stages.keyed import KeyedStage
+    from mainstem.stages.split import SplitStage
+    from mainstem.stages.throttle import ThrottleStage
+    from mainstem.stages.window import WindowStage
+    from mainstem.stages.windows import SessionWindow, SlidingWindow, TumblingWindow, Window, WindowKind
+
 __version__ = "0.1.0"
+
+_LATE = {
+    "attribution": (
+        "Bottleneck",
+        "Remedy",
+    ),
+    "retry": ("RetryPolicy",),
+    "run_times": (
+        "RunPart",
+        "RunTimes",
+    ),
+    "stages.dedupe": ("DedupeStage",),
+    "stages.join": ("JoinStage",),
+    "stages.keyed": ("KeyedStage",),
+    "stages.split": ("SplitStage",),
+    "stages.throttle": ("ThrottleStage",),
+    "stages.window": ("WindowStage",),
+    "stages.windows": (
+        "SessionWindow",
+        "SlidingWindow",
+        "TumblingWindow",
+        "Window",
+        "WindowKind",
+    ),
+}
+"""Modules that not every program needs, with the names in them: they are imported when one is asked for."""
 
 __all__ = [
     "AggregateStage",
@@ -160,3 +192,12 @@ __all__ = [
     "default_event_bus",
     "fan_out",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATE.items():
+        if name in names:
+            value = getattr(import_module(f"mainstem.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'mainstem' has no attribute {name!r}")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from math import inf
 
 
-def check_count(what: str, number: object) -> None:
-    """Check that ``number`` is a positive whole number.
+def check_count(what: str, number: object, *, least: int = 1) -> None:
+    """Check that ``number`` is a whole number, and at least ``least``.
 
     Raises:
         ValueError: If it is not.
     """
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ValueError(f"{what} must be a positive whole number, not {number!r}")
+    if not isinstance(number, int) or isinstance(number, bool) or number < least:
+        kind = "a positive whole number" if least == 1 else f"a whole number of at least {least}"
+        raise ValueError(f"{what} must be {kind}, not {number!r}")
 
 
 def check_seconds(what: str, seconds: object, *, zero: bool = False) -> None:

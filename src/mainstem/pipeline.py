@@ -10,15 +10,12 @@ from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE
-from mainstem.engine.plan import refuse_unbounded
 from mainstem.errors import BlockingCallError, StageTypeError
 from mainstem.events import EventBus, default_event_bus
 from mainstem.hooks import Hookable, Hooks
 from mainstem.ids import new_id
 from mainstem.options import check_count
-from mainstem.pipeline_run import PipelineRun
 from mainstem.result import PipelineResult
-from mainstem.retry import RetryPolicy
 from mainstem.stage import (
     GroupingStage,
     PipelineStage,
@@ -64,6 +61,8 @@ if TYPE_CHECKING:
         Stream,
         StreamFromSource,
     )
+    from mainstem.pipeline_run import PipelineRun
+    from mainstem.retry import RetryPolicy
 
     # How a wrong last stage is seen by every type checker: reading ``execute`` from a pipeline whose stages end in
     # something else than its ``Out`` gives an object that cannot be called, and whose name is the message.
@@ -261,9 +260,11 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             """
             self._check_output()
             check_count("chunk_size", chunk_size)
-            if max_in_flight is not None and max_in_flight < 2:
-                raise ValueError(f"max_in_flight must be at least 2, not {max_in_flight!r}")
+            if max_in_flight is not None:
+                check_count("max_in_flight", max_in_flight, least=2)
             if bounded:
+                from mainstem.engine.plan import refuse_unbounded
+
                 refuse_unbounded(self._stages, unique_names(self._stages))
             run = self._begin_run(PipelineContext() if context is None else context, workers)
             return run.stream(source, chunk_size=chunk_size, ordered=ordered, max_in_flight=max_in_flight)
@@ -453,6 +454,8 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
         return await self._begin_run(context.child(name, pipeline_id=new_id())).execute(data)
 
     def _begin_run(self, context: PipelineContext, workers: int | Workers | None = None) -> PipelineRun:
+        from mainstem.pipeline_run import PipelineRun  # late: what runs a pipeline takes as long to import as the rest
+
         names = unique_names(self._stages)
         share = self._share
         nets = None

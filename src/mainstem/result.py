@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 from typing_extensions import TypeVar
 
-from mainstem.attribution import Bottleneck, find_bottleneck
 from mainstem.context import PipelineContext
 from mainstem.errors import StageFailedError, describe_error
-from mainstem.explanation import explain, explain_failure
-from mainstem.run_times import RunTimes, StageTiming
+from mainstem.stage_timing import StageTiming
+
+if TYPE_CHECKING:
+    from mainstem.attribution import Bottleneck
+    from mainstem.run_times import RunTimes
 
 Data_co = TypeVar("Data_co", covariant=True)
 
@@ -116,6 +118,8 @@ class PipelineResult(CompositeResult[Data_co]):
 
         ``None`` where nothing can be said: the run failed, was too short, or had no stages.
         """
+        from mainstem.attribution import find_bottleneck  # late, as the words for it are
+
         return find_bottleneck(self.times) if self.success and self.times is not None else None
 
     def explain(self) -> str:
@@ -133,6 +137,8 @@ class PipelineResult(CompositeResult[Data_co]):
             >>> result.explain().splitlines()[0]  # doctest: +ELLIPSIS
             "'parse' bounds the run: it computes for ... of ... ms (...%)."
         """
+        from mainstem.explanation import explain, explain_failure  # late: words are needed by who asks for them
+
         if self.times is None:
             return "Nothing is known of the times of this result: no run made it."
         if self.success:

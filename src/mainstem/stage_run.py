@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from mainstem.context import PipelineContext, StageProgress
 from mainstem.errors import StageContractError, StageFailedError, add_note_once
 from mainstem.result import CompositeResult, StageResult
-from mainstem.run_times import StageTiming
+from mainstem.stage_timing import StageTiming
 from mainstem.typecheck import RecordNet
 
 

@@ -30,7 +30,7 @@ def test_a_wrong_chunk_size_is_an_error_at_once(chunk_size: Any) -> None:
 
 @pytest.mark.parametrize("max_in_flight", [1, 0, -3], ids=repr)
 def test_fewer_than_two_chunks_in_flight_are_an_error_at_once(max_in_flight: Any) -> None:
-    with pytest.raises(ValueError, match=f"max_in_flight must be at least 2, not {max_in_flight}"):
+    with pytest.raises(ValueError, match=f"max_in_flight must be a whole number of at least 2, not {max_in_flight}"):
         pipeline_of(MapStage(str)).stream([], max_in_flight=max_in_flight)
 
 

@@ -109,7 +109,9 @@ class Watched(PipelineStage[list[int], list[int]]):
         return StageResult(data=list(data))
 
 
-@pytest.mark.parametrize("data", [[], (), iter(()), (4, 3), iter([4, 3]), range(3)], ids=lambda data: type(data).__name__)
+@pytest.mark.parametrize(
+    "data", [[], (), iter(()), (4, 3), iter([4, 3]), range(3)], ids=lambda data: type(data).__name__
+)
 def test_it_takes_any_iterable(data: Any) -> None:
     numbers = list(data) if not hasattr(data, "__next__") else None
     result = run(split(even=(is_even, MapStage(str)), odd=(is_odd, MapStage(str))), data=data)

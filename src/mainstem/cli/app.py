@@ -66,8 +66,8 @@ def run(
         int | None,
         Parameter(
             show_default=False,
-            help="How many worker processes may share the work, where that is quicker; their functions and records must "
-            "be such as can be sent there.",
+            help="How many worker processes may share the work, where that is quicker; functions and records must be "
+            "of a kind that can be sent.",
         ),
     ] = None,
     quiet: Annotated[

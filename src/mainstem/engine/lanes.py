@@ -9,9 +9,10 @@ from mainstem.endpoints import SinkStage, SourceStage
 from mainstem.engine.chunks import Reader
 from mainstem.engine.layout import Layout
 from mainstem.engine.plan import can_be_shipped
-from mainstem.run_times import INPUT, OUTPUT, OVERLAPPED, Lane, Option, Phase, RunPart, StageTiming
+from mainstem.run_times import INPUT, OUTPUT, OVERLAPPED, Lane, Option, Phase, RunPart
 from mainstem.stage import StageKind
 from mainstem.stage_run import StageRun
+from mainstem.stage_timing import StageTiming
 from mainstem.stages.aggregate import AggregateStage
 from mainstem.stages.record_function import RecordFunction
 from mainstem.stages.record_function_stage import RecordFunctionStage

@@ -11,7 +11,7 @@ import multiprocessing
 import pickle
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 import anyio
@@ -122,9 +122,6 @@ class ProcessPool:
 
     async def close(self) -> None:
         """End the workers, at once if they are at work, and wait until they are gone."""
-        with suppress(Empty):
-            while True:
-                self._pieces.get_nowait()
         for worker in self._workers:
             worker.close()
         with anyio.CancelScope(shield=True):

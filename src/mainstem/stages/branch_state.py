@@ -91,7 +91,7 @@ class _Way:
     """The stages of one branch, in their run."""
 
     def __init__(self, name: str, stage: PipelineStage[Any, Any], context: PipelineContext) -> None:
-        members: Sequence[Any] = stage.members
+        members = stage.members
         names = [name] if len(members) == 1 else unique_names(members)
         self._runs = [
             StageRun(
