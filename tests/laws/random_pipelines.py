@@ -1,12 +1,15 @@
-"""Strategies for the laws: inputs longer than a chunk, and pipelines of stages that go on past failures."""
+"""Strategies for the laws: inputs longer than a chunk, and pipelines of all kinds of stages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import anyio
+from every_stage import KINDS, MADE_OF_STEPS, TAKE_CHUNKS, Step
 from hypothesis import strategies as st
+from parts_of_pipelines import FORMS
 
 from mainstem import BatchStage, FilterStage, FlattenStage, MapStage, PipelineStage, ValidateRecordsStage
 from mainstem.endpoints import CHUNK_SIZE
@@ -95,3 +98,37 @@ def stage_makers() -> st.SearchStrategy[StageMaker]:
 def pipelines(longest: int = 5) -> st.SearchStrategy[list[StageMaker]]:
     """Lists of makers, so that each run can have stages of its own."""
     return st.lists(stage_makers(), min_size=1, max_size=longest)
+
+
+def _one_step(kinds: Sequence[str], inner: st.SearchStrategy[tuple[Step, ...]]) -> st.SearchStrategy[Step]:
+    return st.builds(
+        Step,
+        st.sampled_from(kinds),
+        st.integers(1, 7),
+        st.sampled_from(list(FORMS)),
+        st.just(True),
+        st.sampled_from([1, 3]),
+        inner,
+    )
+
+
+def _tuples(step: st.SearchStrategy[Step], longest: int) -> st.SearchStrategy[tuple[Step, ...]]:
+    return st.lists(step, min_size=1, max_size=longest).map(tuple)
+
+
+@st.composite
+def steps(draw: st.DrawFn, kinds: Sequence[str] = tuple(KINDS), longest: int = 5) -> tuple[Step, ...]:
+    """Steps of a pipeline. At most one of them does not go on past a failed record: the first failure is the same then.
+
+    Were there two, the one that sees its failing record first would depend on how far records go before others follow.
+    For the same reason its calls do not overlap: of several that are under way the first to fail fails the stage.
+    """
+    inside = _tuples(_one_step(TAKE_CHUNKS, st.just(())), 2)
+    plain = [kind for kind in kinds if kind not in MADE_OF_STEPS]
+    made_of_steps = [kind for kind in kinds if kind in MADE_OF_STEPS]
+    one = _one_step(plain, st.just(()))
+    if made_of_steps:
+        one = st.one_of(one, one, one, _one_step(made_of_steps, inside))
+    drawn = draw(_tuples(one, longest))
+    failing = draw(st.none() | st.integers(0, len(drawn) - 1))
+    return tuple(replace(step, go_on=False, concurrency=1) if at == failing else step for at, step in enumerate(drawn))

@@ -33,6 +33,8 @@ from mainstem.workers import Workers
 
 Chunks = AsyncGenerator[Sequence[Any], None]
 
+_MAY_KEEP_STATE: tuple[type[Any], ...] = (StatefulStage, AggregateStage, Branches)
+
 
 class ChunkedRun:
     """One run of a pipeline, chunk by chunk.
@@ -113,8 +115,7 @@ class ChunkedRun:
             return Load(stage)  # pyright: ignore[reportUnknownArgumentType]
         if stage.kind is StageKind.ELEMENTWISE:
             return None
-        begins: Any = stage if isinstance(stage, (StatefulStage, AggregateStage, Branches)) else None
-        return None if begins is None else begins.begin()
+        return stage.begin() if isinstance(stage, _MAY_KEEP_STATE) else None
 
     def _begin(self, at: int, state: State | None = None) -> StageRun:
         context = self._context.beside() if self._alongside else self._context
@@ -221,7 +222,16 @@ class ChunkedRun:
             dict(self._context.metadata),
             "trio" if in_trio() else "asyncio",
         )
-        shipped = ShippedSection(runs, end, self._workers, errand, expected, section.holds, ordered=self._ordered)
+        shipped = ShippedSection(
+            runs,
+            end,
+            self._workers,
+            errand,
+            expected,
+            section.holds,
+            ordered=self._ordered,
+            alongside=self._alongside,
+        )
         return shipped.output(upstream)
 
     async def _through(self, line: Line, upstream: Chunks, reader: Reader | None) -> Chunks:

@@ -61,17 +61,17 @@ def _record(entries: Sequence[SentEntry], errors: Sequence[BaseException], stage
     firsts = [run.progress.records_in for run in stages]
     moved: set[int] = set()
     for entry in entries:
-        first, error = firsts[entry.at_stage], errors[entry.error]
+        by, error = firsts[entry.at_stage] - entry.first, errors[entry.error]
         assert isinstance(error, Exception)
         context: PipelineContext = stages[entry.at_stage].context
-        context.chunk_start = first
+        context.chunk_start = by
         recorded = context.record_error(
             error, stage=entry.stage, record=entry.record, index=entry.index, attempts=entry.attempts
         )
         context.errors[-1] = replace(recorded, at=entry.at)
         if entry.index is not None and entry.error not in moved:
             moved.add(entry.error)
-            _move_note(error, entry.index, first)
+            _move_note(error, entry.index, by)
 
 
 def _move_note(error: Exception, index: int, by: int) -> None:

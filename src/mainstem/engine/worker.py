@@ -67,13 +67,17 @@ class StageCounts:
 
 @dataclass(frozen=True, slots=True)
 class SentEntry:
-    """One of the context's errors: as in ``StageError``, and the number of the stage whose input ``index`` counts."""
+    """One of the context's errors, as in ``StageError``.
+
+    ``index`` counts the input of stage number ``at_stage`` in this worker, ``first`` being the first of the piece.
+    """
 
     at_stage: int
     error: int
     stage: str
     record: Any
     index: int | None
+    first: int
     at: datetime
     attempts: int
 
@@ -85,7 +89,7 @@ class Done:
     Attributes:
         records: How many came out.
         counts: What each stage did, and the combiner after them; ``None`` for one that had nothing to do.
-        entries: What went wrong with records; positions count from the piece's beginning.
+        entries: What went wrong with records.
         failed: The number of the stage that failed, that of the combiner coming after the last.
         error: Why it failed; or what was raised that is no ``Exception``, and then no stage failed.
         errors: The exceptions, by the numbers above.
@@ -173,8 +177,10 @@ class Worker:
             The records that came out, or the accumulator of them, ``None`` if a stage failed; and all the rest.
         """
         started = perf_counter()
-        for run in self._runs:  # so that positions count from the piece's beginning
-            run.progress, run.feeds, run.notes, run.parts = StageProgress(), 0, (), None
+        before = [replace(run.progress) for run in self._runs]
+        for run in self._runs:
+            run.feeds, run.notes, run.parts = 0, (), None
+        self._context.chunk_start = before[0].records_in if before else 0
         self._entries.clear()
         output: Any = None
         error: BaseException | None = None
@@ -193,11 +199,13 @@ class Worker:
             error = raised
             failed = (0 if failed is None else failed) if isinstance(raised, Exception) else None
         packer = ErrorPacker()
-        counts = [_counted(run, packer) if run.feeds else None for run in self._runs]
+        counts = [
+            _counted(run, old, packer) if run.feeds else None for run, old in zip(self._runs, before, strict=True)
+        ]
         done = Done(
             came_out,
             [*counts, added],
-            [self._entry(at, packer) for at in range(len(self._entries))],
+            [self._entry(at, before, packer) for at in range(len(self._entries))],
             failed,
             None if error is None else packer.add(error),
             packer.sent(),
@@ -217,28 +225,29 @@ class Worker:
         with context_of_run(self._context):
             return combiner.add_all(combiner.create(), records)
 
-    def _entry(self, at: int, packer: ErrorPacker) -> SentEntry:
+    def _entry(self, at: int, before: Sequence[StageProgress], packer: ErrorPacker) -> SentEntry:
         entry, running, names = self._entries[at], self._entries.running[at], [*self._errand.names]
         if self._errand.combiner_name is not None:
             names.append(self._errand.combiner_name)
         number = names.index(running) if running in names else 0
+        first = before[number].records_in if number < len(before) else 0
         error = packer.add(entry.error)
-        return SentEntry(number, error, entry.stage, entry.record, entry.index, entry.at, entry.attempts)
+        return SentEntry(number, error, entry.stage, entry.record, entry.index, first, entry.at, entry.attempts)
 
 
 def _combined(records: int, seconds: float) -> StageCounts:
     return StageCounts(records, 0, 0, seconds * 1000, 0.0, (), None, {})
 
 
-def _counted(run: StageRun, packer: ErrorPacker) -> StageCounts:
+def _counted(run: StageRun, before: StageProgress, packer: ErrorPacker) -> StageCounts:
     progress = run.progress
     errors: dict[tuple[str, ...], int] = {}
     return StageCounts(
-        progress.records_passed,
-        progress.records_filtered,
-        progress.records_failed,
-        progress.duration_ms,
-        progress.retry_ms,
+        progress.records_passed - before.records_passed,
+        progress.records_filtered - before.records_filtered,
+        progress.records_failed - before.records_failed,
+        progress.duration_ms - before.duration_ms,
+        progress.retry_ms - before.retry_ms,
         run.notes,
         None if run.parts is None else _without_errors(run.parts, (), errors, packer),
         errors,

@@ -11,9 +11,11 @@ from mainstem.errors import BranchError, describe_error
 from mainstem.result import CompositeResult, StageResult
 from mainstem.side_by_side import run_side_by_side
 from mainstem.stage import PipelineStage, StageKind
-from mainstem.stage_run import StageRun, summarize, unique_names
+from mainstem.stage_run import StageRun, State, summarize, unique_names
 from mainstem.stages.aggregate import AggregateStage
 from mainstem.stateful import StatefulStage, takes_chunks
+
+_KEEP_STATE: tuple[type[Any], ...] = (StatefulStage, AggregateStage)
 
 
 def adds_up(stage: PipelineStage[Any, Any]) -> bool:
@@ -94,12 +96,7 @@ class _Way:
         members = stage.members
         names = [name] if len(members) == 1 else unique_names(members)
         self._runs = [
-            StageRun(
-                member,
-                each,
-                context,
-                state=member.begin() if isinstance(member, (StatefulStage, AggregateStage)) else None,
-            )
+            StageRun(member, each, context, state=_state_of(member))
             for member, each in zip(members, names, strict=True)
         ]
         self.output: Any = None
@@ -141,6 +138,11 @@ class _Way:
             duration_ms=sum(run.progress.duration_ms for run in self._runs),
             **summarize(self._runs),
         )
+
+
+def _state_of(stage: Any) -> State | None:
+    """Return what a stage keeps from chunk to chunk, new; ``None`` if it keeps nothing."""
+    return stage.begin() if isinstance(stage, _KEEP_STATE) else None
 
 
 async def _feed_state(run: StageRun, records: Sequence[Any]) -> StageResult[Any]:
