@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from mainstem.stages.split import SplitStage
     from mainstem.stages.throttle import ThrottleStage
     from mainstem.stages.window import WindowStage
-    from mainstem.stages.windows import SessionWindow, SlidingWindow, TumblingWindow, Window, WindowKind
+    from mainstem.stages.windows.kinds import SessionWindow, SlidingWindow, TumblingWindow, Window, WindowKind
 
 __version__ = "0.1.0"
 
@@ -93,7 +93,7 @@ _LATE = {
     "stages.split": ("SplitStage",),
     "stages.throttle": ("ThrottleStage",),
     "stages.window": ("WindowStage",),
-    "stages.windows": (
+    "stages.windows.kinds": (
         "SessionWindow",
         "SlidingWindow",
         "TumblingWindow",

@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 
 from mainstem.stages.combiner import Combiner
 from mainstem.stages.keyed import answer_hint, checked_combiner, plain_function
-from mainstem.stages.windows import SessionWindow, SlidingWindow, TumblingWindow, Window, WindowKind, check_span
+from mainstem.stages.windows.kinds import SessionWindow, SlidingWindow, TumblingWindow, Window, WindowKind, check_span
 from mainstem.stateful import StageState, StatefulStage
 from mainstem.type_hints import function_hints, iterable_of, list_of
 
@@ -154,7 +154,7 @@ class WindowStage(
 
     def begin(self) -> StageState[Record_contra, Window[Key_co, Value_co, Time_co]]:
         # Only runs need these modules: without them importing mainstem is quicker.
-        from mainstem.stages.window_state import WindowState, open_windows
+        from mainstem.stages.windows.state import WindowState, open_windows
 
         times, windows = open_windows(self._window, self._combiner, self._lateness)
         return WindowState(self.name, self._timestamp, self._key, times, windows, go_on=self._continue_on_error)

@@ -10,10 +10,10 @@ from operator import attrgetter
 from typing import Any
 
 from mainstem.stages.combiner import Combiner
-from mainstem.stages.event_time import EventTimes, TimeRangeError
-from mainstem.stages.open_windows import OpenWindows, Pane, Row, failure_of_record
 from mainstem.stages.record_calls import Failure
-from mainstem.stages.windows import SessionWindow, Window
+from mainstem.stages.windows.event_time import EventTimes, TimeRangeError
+from mainstem.stages.windows.kinds import SessionWindow, Window
+from mainstem.stages.windows.open import OpenWindows, Pane, Row, failure_of_record
 
 _start_of = attrgetter("start")
 

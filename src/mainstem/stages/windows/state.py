@@ -10,14 +10,14 @@ from mainstem.context import PipelineContext, context_of_run
 from mainstem.errors import LateRecordError
 from mainstem.result import StageResult
 from mainstem.stages.combiner import Combiner
-from mainstem.stages.event_time import DatetimeTimes, EventTimes, NumberTimes, TimeRangeError
-from mainstem.stages.fixed_windows import FixedWindows
-from mainstem.stages.open_windows import Collect, CombinerRaised, OpenWindows, Row
 from mainstem.stages.record_calls import Failure
 from mainstem.stages.record_failures import blame, record_failures
 from mainstem.stages.record_function import RecordFunction, fail_answers
-from mainstem.stages.session_windows import SessionWindows
-from mainstem.stages.windows import SessionWindow, SlidingWindow, TumblingWindow
+from mainstem.stages.windows.event_time import DatetimeTimes, EventTimes, NumberTimes, TimeRangeError
+from mainstem.stages.windows.fixed import FixedWindows
+from mainstem.stages.windows.kinds import SessionWindow, SlidingWindow, TumblingWindow
+from mainstem.stages.windows.open import Collect, CombinerRaised, OpenWindows, Row
+from mainstem.stages.windows.sessions import SessionWindows
 from mainstem.stateful import StageState
 
 

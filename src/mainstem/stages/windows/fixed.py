@@ -8,10 +8,10 @@ from math import floor
 from typing import Any, TypeAlias
 
 from mainstem.stages.combiner import Combiner
-from mainstem.stages.event_time import EventTimes, TimeRangeError
-from mainstem.stages.open_windows import OpenWindows, Pane, Row, failure_of_record
 from mainstem.stages.record_calls import Failure
-from mainstem.stages.windows import SlidingWindow, TumblingWindow, Window
+from mainstem.stages.windows.event_time import EventTimes, TimeRangeError
+from mainstem.stages.windows.kinds import SlidingWindow, TumblingWindow, Window
+from mainstem.stages.windows.open import OpenWindows, Pane, Row, failure_of_record
 
 
 class Grid:

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 from mainstem.errors import LateRecordError, add_note_once
 from mainstem.stages.combiner import Combiner
-from mainstem.stages.event_time import EventTimes, too_far_out
 from mainstem.stages.record_calls import Failure
-from mainstem.stages.windows import Window
+from mainstem.stages.windows.event_time import EventTimes, too_far_out
+from mainstem.stages.windows.kinds import Window
 
 Row: TypeAlias = tuple[int, Any, Hashable, Any]
 """Position, timestamp, key and record."""
