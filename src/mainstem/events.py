@@ -6,7 +6,6 @@ that raises or hangs hurts neither the publisher nor the other handlers.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,8 +21,6 @@ import anyio
 from mainstem.errors import ObserverError, describe_error
 from mainstem.ids import new_id
 from mainstem.side_by_side import run_side_by_side
-
-logger = logging.getLogger("mainstem.events")
 
 
 class EventType(str, Enum):
@@ -195,7 +192,9 @@ class EventBus:
             f"event handler {describe_observer(handler)} failed on {event.type.name}: {describe_error(cause)}"
         )
         error.__cause__ = cause
-        logger.error("%s", error, exc_info=cause)
+        from logging import getLogger  # late: it would be a tenth of what importing mainstem takes
+
+        getLogger("mainstem.events").error("%s", error, exc_info=cause)
         return error
 
 

@@ -7,7 +7,6 @@ long as they take; async hooks are awaited, each for at most ``timeout`` seconds
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any, Self, TypeAlias
@@ -17,8 +16,6 @@ from typing_extensions import TypeVar
 from mainstem.context import PipelineContext
 from mainstem.errors import ObserverError, StopPipeline, describe_error
 from mainstem.events import await_observer, describe_observer
-
-logger = logging.getLogger("mainstem.hooks")
 
 StageHook: TypeAlias = Callable[[str, Any, PipelineContext], object]
 """A ``before_stage`` or ``after_stage`` hook: stage name, data, context. Sync or async, as all hooks."""
@@ -168,6 +165,8 @@ async def call_hooks(
         if error is not None:
             report = ObserverError(f"hook {describe_observer(hook)} failed at stage {stage!r}: {describe_error(error)}")
             report.__cause__ = error
-            logger.error("%s", report, exc_info=error)
+            from logging import getLogger  # late: it would be a tenth of what importing mainstem takes
+
+            getLogger("mainstem.hooks").error("%s", report, exc_info=error)
             context: PipelineContext = arguments[-1]
             context.record_error(report, stage=stage)
