@@ -29,7 +29,7 @@ from mainstem.engine.shipping_cost import available_processors
 from runs import check_accounts, pipeline_of
 from streams import Collect, arriving
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 RECORDS = 40
 
@@ -197,7 +197,6 @@ async def test_a_plain_function_that_hands_out_awaitables_waits(run: Any) -> Non
     assert check_bound(await run([stage], list(range(RECORDS))), "fetch", "waiting").remedy.option == "concurrency"
 
 
-@pytest.mark.alone
 @WAYS
 async def test_what_more_concurrency_is_said_to_give_it_gives(run: Any) -> None:
     def run_with(concurrency: int) -> Any:
@@ -210,7 +209,6 @@ async def test_what_more_concurrency_is_said_to_give_it_gives(run: Any) -> None:
         assert again.duration_ms == pytest.approx(remedy.estimated_ms, rel=0.3)
 
 
-@pytest.mark.alone
 async def test_the_stage_that_would_bound_the_run_next_is_named_and_limits_what_is_promised() -> None:
     def run_with(concurrency: int) -> Any:
         return streamed([fetching(0.008, concurrency), fetching(0.006, 1, name="load")], list(range(RECORDS)))
@@ -224,7 +222,6 @@ async def test_the_stage_that_would_bound_the_run_next_is_named_and_limits_what_
     check_bound(again, "load", "waiting")
 
 
-@pytest.mark.alone
 async def test_times_of_stages_that_take_turns_add_up() -> None:
     def run_with(concurrency: int) -> Any:
         return in_memory([fetching(0.008, concurrency), fetching(0.006, 2, name="load")], list(range(RECORDS)))
@@ -256,7 +253,6 @@ async def test_where_workers_cannot_be_used_they_are_not_advised() -> None:
     assert check_bound(few, "parse", "computing").remedy is None
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.extras
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # it takes long, so that starting the workers does not matter
