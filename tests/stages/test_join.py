@@ -355,6 +355,7 @@ def test_it_pickles_when_its_functions_do(form: str) -> None:
     assert run(join, data=[ADA, CY]).data == [(ADA, GERMANY), (CY, None)]
 
 
+@pytest.mark.extras
 def test_its_types_are_known_at_run_time() -> None:
     rows = [GERMANY]
     assert JoinStage(rows, key=country_of, reference_key=code_of).output_hint(Any) == list[tuple[User, Country]]
@@ -370,6 +371,7 @@ def test_its_types_are_known_at_run_time() -> None:
         MapStage(int) >> JoinStage(BY_CODE, key=country_of)
 
 
+@pytest.mark.extras
 def test_records_can_be_checked_against_them() -> None:
     pipeline = Pipeline[list[User], list[tuple[User, Country | None]]]("checked", check="all")
     joined = pipeline.add_stage(JoinStage([GERMANY], key=country_of, reference_key=code_of, how="left"))

@@ -450,6 +450,7 @@ def test_wrong_options_are_errors_when_the_stage_is_made(
         SplitStage(branches, **options)
 
 
+@pytest.mark.extras
 def test_its_types_are_known_at_run_time() -> None:
     stage = split(even=(is_even, MapStage(half)), odd=(is_odd, MapStage(half) >> MapStage(str)))
     assert stage.kind is StageKind.ELEMENTWISE
