@@ -244,6 +244,7 @@ async def test_a_stage_that_computes_bounds_the_run(run: Any) -> None:
     check_bound(result, "parse", "computing")
 
 
+@pytest.mark.extras
 async def test_where_workers_cannot_be_used_they_are_not_advised() -> None:
     pipeline = pipeline_of(computing())
     pipeline.after_stage(lambda *_: None)  # it is to see what lies between the stages

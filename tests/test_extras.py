@@ -20,7 +20,7 @@ class User:
 @pytest.fixture(autouse=True)
 def without_extras(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make the extras look as if they were not installed."""
-    for package in ("beartype", "beartype.door", "msgspec", "pydantic"):
+    for package in ("beartype", "beartype.door", "loky", "msgspec", "pydantic"):
         monkeypatch.setitem(sys.modules, package, None)
     typecheck_module._beartype_door.cache_clear()
     yield
@@ -43,3 +43,14 @@ def test_checking_records_is_refused() -> None:
 def test_parsing_into_a_model_is_refused() -> None:
     with pytest.raises(MissingExtraError, match=r"Parsing records into User .* pip install 'mainstem\[models\]'"):
         ValidateRecordsStage(User)
+
+
+def test_a_run_with_workers_is_refused() -> None:
+    for start in (
+        Pipeline[list[int], list[int]]("shared").map(increment).run,
+        Pipeline[list[int], list[int]]("s").map(increment).stream,
+    ):
+        with pytest.raises(
+            MissingExtraError, match=r"Running worker processes needs .* pip install 'mainstem\[processes\]'"
+        ):
+            start([1], workers=2)

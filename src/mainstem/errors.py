@@ -98,7 +98,7 @@ class NotSendableError(MainstemError, TypeError):
 
 
 class WorkerDiedError(MainstemError):
-    """A worker process ended in the middle of its work; none of what it had in hand counts as done."""
+    """A worker process ended in the middle of its work; none of what was under way counts as done."""
 
 
 class WorkerFunctionError(MainstemError):

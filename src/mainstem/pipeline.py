@@ -170,9 +170,10 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             Args:
                 data: The input; left out when the first stage is a source.
                 context: The run's context; a fresh one by default.
-                workers: How many processes may share the work of elementwise stages and combiners. Their functions,
-                    and the records, must be such as can be sent there. Where sending takes longer than working, all
-                    stays in this process, and a note in the result says so.
+                workers: How many processes may share the work of elementwise stages and combiners; this needs
+                    ``mainstem[processes]``. Their functions may be any, lambdas included, that hold nothing which
+                    belongs to this process alone (a lock, an open file); the same goes for records. Where sending
+                    takes longer than working, all stays in this process, and a note in the result says so.
 
             Returns:
                 The result: never an ``Exception`` of a stage, which is in ``result.error``.
@@ -180,6 +181,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             Raises:
                 StageTypeError: If the last stage does not give what the pipeline is annotated with.
                 NotSendableError: If there are ``workers`` and a stage cannot be sent to them.
+                MissingExtraError: If there are ``workers`` and ``mainstem[processes]`` is not installed.
                 BaseException: What is no ``Exception`` passes through: a cancellation, ``KeyboardInterrupt``,
                     ``SystemExit``.
             """
@@ -241,6 +243,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             Raises:
                 StageTypeError: If the last stage does not give what the pipeline is annotated with.
                 NotSendableError: If there are ``workers`` and a stage cannot be sent to them.
+                MissingExtraError: If there are ``workers`` and ``mainstem[processes]`` is not installed.
                 UnboundedStageError: If ``bounded`` is asked for and a stage needs its whole input.
                 ValueError: If ``chunk_size`` or ``max_in_flight`` is out of range.
 

@@ -70,12 +70,11 @@ class PipelineRun:
         """Return the worker processes that the run may use, and what is to be said about them."""
         if workers is None:
             return None, ()
-        shipped = [at for at, stage in enumerate(self._stages) if can_be_shipped(stage)]
-        if shipped:
-            from mainstem.engine.process_pool import refuse_unsendable  # late: multiprocessing is large
+        from mainstem.engine.sendable import refuse_unsendable  # late: most runs have no workers
 
-            stages, names = [self._stages[at] for at in shipped], [self._names[at] for at in shipped]
-            refuse_unsendable(stages, names, self._context.metadata)
+        shipped = [at for at, stage in enumerate(self._stages) if can_be_shipped(stage)]
+        stages, names = [self._stages[at] for at in shipped], [self._names[at] for at in shipped]
+        refuse_unsendable(stages, names, self._context.metadata if shipped else {})
         if self._hooks.watch_stages or self._nets is not None:
             return None, ("ran in this process: hooks, or checks of records, are to see what lies between the stages",)
         return workers, ()

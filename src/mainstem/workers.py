@@ -9,7 +9,7 @@ from mainstem.options import check_count
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """How many worker processes a run may use for its elementwise stages and combiners.
+    """How many worker processes a run may use for its elementwise stages and combiners: ``mainstem[processes]``.
 
     ``workers=2`` is short for ``workers=Workers(2)``.
 

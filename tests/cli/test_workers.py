@@ -14,6 +14,7 @@ Write = Callable[[str, str], Path]
 
 FLOWS = """
     from math import factorial
+    from threading import Lock
 
     from mainstem import AggregateStage, MapStage, Pipeline, Sum, create_etl_pipeline
 
@@ -28,6 +29,8 @@ FLOWS = """
 
     counted = create_etl_pipeline(extract, digits, load, name="counted")
     local = create_etl_pipeline(extract, lambda number: number, load, name="local")
+    lock = Lock()
+    locked = create_etl_pipeline(extract, lambda number, lock=lock: number, load, name="locked")
 """
 
 
@@ -45,11 +48,17 @@ def test_workers_give_the_same_and_the_report_says_who_did_the_work(write: Write
 
 def test_a_stage_that_cannot_be_sent_is_refused_by_name(write: Write, mainstem_command: Run) -> None:
     write("flows.py", FLOWS)
-    ran = mainstem_command("run", "flows.py:local", "--workers", "2")
+    ran = mainstem_command("run", "flows.py:locked", "--workers", "2")
     assert ran.returncode == 1
     assert "stage 'transform', made at" in ran.stderr
     assert "cannot be sent to a worker process" in ran.stderr
     assert "run without workers" in ran.stderr
+
+
+def test_a_lambda_can_be_sent(write: Write, mainstem_command: Run) -> None:
+    write("flows.py", FLOWS)
+    ran = mainstem_command("run", "flows.py:local", "--workers", "2", "--json")
+    assert json.loads(ran.stdout)["output"] == sum(range(1500)), ran.stderr
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "two"])

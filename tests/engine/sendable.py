@@ -398,6 +398,28 @@ def large(_: int) -> bytes:
     return bytes(40_000_000)
 
 
+def sleep_at_once(_: object) -> None:
+    time.sleep(3600)
+
+
+class Half:
+    """Gives what is larger than any pipe, and kills the process while that is being written."""
+
+    def __call__(self, _: int) -> bytes:
+        threading.Thread(target=self._kill, daemon=True).start()
+        return bytes(300_000_000)
+
+    def _kill(self) -> None:
+        while True:
+            number_and_arguments = Path("/proc/self/syscall").read_text().split()  # of the main thread
+            if len(number_and_arguments) > 3 and int(number_and_arguments[3], 16) > 100_000_000:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def rather_large(_: int) -> bytes:
+    return bytes(10_000_000)
+
+
 def leave_a_thread(number: int) -> int:
     threading.Thread(target=sleep_an_hour).start()
     return number

@@ -32,11 +32,15 @@ from mainstem import (
     StreamClosedError,
     Workers,
 )
-from mainstem.engine import worker_process
+from mainstem.engine import process_pool
 from mainstem.engine.process_pool import ProcessPool
 from mainstem.engine.worker import Errand
 
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.extras,
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc"),
+]
 
 
 async def test_a_cancelled_run_kills_workers_that_are_busy(anyio_backend: str) -> None:
@@ -79,7 +83,7 @@ async def test_a_worker_that_is_killed_while_it_sends_a_large_answer_holds_nobod
 async def test_a_worker_that_does_not_end_by_itself_is_killed(
     anyio_backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_process, "ENDING_SECONDS", 0.2)
+    monkeypatch.setattr(process_pool, "ENDING_SECONDS", 0.2)
     started = time.monotonic()
     with nothing_left():
         result = await pipeline_of(MapStage(sendable.leave_a_thread)).execute(range(5), workers=TWO)
@@ -103,8 +107,7 @@ def main():
         Pipeline("p").add_stage(stage).run(range(10**6), workers=Workers(2, always=True))
     except KeyboardInterrupt:
         print("interrupted")
-if __name__ == "__main__":
-    main()
+main()
 """
 
 
@@ -141,6 +144,18 @@ def test_workers_end_with_a_program_that_is_killed(tmp_path: Path, busy: str) ->
     assert file.read_text() == lines
 
 
+def test_a_worker_ends_with_its_parent_where_the_kernel_sends_no_signal() -> None:
+    watch = (
+        "import os; from mainstem.engine.worker_main import _watch; print('watching', flush=True); _watch(os.getppid())"
+    )
+    start = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    with subprocess.Popen([sys.executable, "-c", start, watch], env=environment(), stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"watching\n"
+        parent.kill()
+        parent.communicate(timeout=10)  # until nobody has the output open
+
+
 @pytest.mark.parametrize("busy", ["work_a_little", "hold_the_lock"])
 def test_an_interrupt_ends_the_run_and_its_workers(tmp_path: Path, busy: str) -> None:
     running, _, workers = started_program(tmp_path, busy)
@@ -153,7 +168,7 @@ def test_an_interrupt_ends_the_run_and_its_workers(tmp_path: Path, busy: str) ->
 
 def test_an_interrupt_while_workers_start_is_the_programs_alone(tmp_path: Path) -> None:
     running, _ = program(tmp_path, "spin")
-    wait_until(lambda: len(children_of(running.pid)) >= 2, 20)  # Python's own helper, and a worker
+    wait_until(lambda: len(children_of(running.pid)) >= 3, 20)  # two helpers, and a worker
     os.killpg(running.pid, signal.SIGINT)
     output, errors = running.communicate(timeout=10)
     assert (output, errors) == ("interrupted\n", "")
@@ -172,9 +187,8 @@ def test_a_pool_that_nobody_closes_ends_with_the_program(tmp_path: Path) -> None
         "    await pool.start()\n"
         "    await pool.wait([pool.submit([1], 0)])\n"
         "    pool.submit([0], 1)\n"
-        "if __name__ == '__main__':\n"
-        "    anyio.run(main)\n"
-        "    print('ended')\n"
+        "anyio.run(main)\n"
+        "print('ended')\n"
     )
     ran = run_program([str(script)])
     assert ran.stdout == "ended\n", ran.stderr

@@ -46,6 +46,8 @@ from mainstem.engine.shipped import ShippedSection
 from mainstem.engine.worker import Errand
 from mainstem.stage_run import StageRun
 
+pytestmark = [pytest.mark.anyio, pytest.mark.extras]
+
 Stages = Callable[[], list[PipelineStage[Any, Any]]]
 
 TEXTS = [str(number) if number % 11 else "none" for number in range(2500)]
@@ -240,9 +242,6 @@ async def test_without_order_rejects_keep_their_positions(anyio_backend: str) ->
     assert [entry.index for entry in result.context.errors] == list(range(0, 2500, 7))
 
 
-pytestmark = pytest.mark.anyio
-
-
 # --- the run's context in a worker
 
 
@@ -311,7 +310,6 @@ def test_pieces_are_no_larger_than_they_take_time() -> None:
     assert max(sizes) <= 5  # of 10 ms each
 
 
-@pytest.mark.extras
 def test_retries_and_their_time_come_back() -> None:
     retry = RetryPolicy(attempts=2, wait_initial=0.01, wait_jitter=0)
     result = run_with_workers(MapStage(sendable.FailsFirst(), retry=retry), data=range(10))
@@ -326,7 +324,6 @@ def test_hooks_keep_the_run_here() -> None:
     stays_here(watch(pipeline_of(MapStage(sendable.process_id))))
 
 
-@pytest.mark.extras
 def test_checks_keep_the_run_here() -> None:
     stays_here(pipeline_of(MapStage(sendable.process_id), check="all"))
 

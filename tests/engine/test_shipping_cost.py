@@ -154,3 +154,10 @@ def test_the_number_of_processors_is_that_of_those_it_may_use(monkeypatch: pytes
     monkeypatch.delattr(shipping_cost.os, "sched_getaffinity")
     monkeypatch.setattr(shipping_cost.os, "cpu_count", lambda: None)
     assert available_processors() == 1
+
+
+@pytest.mark.extras
+def test_what_pickle_cannot_send_is_measured_too() -> None:
+    cost = ShippingCost(2, processors=2)
+    cost.add([lambda number=number: number for number in range(1000)], [0] * 1000, 0.011)
+    assert not cost.worthwhile(10**6, 1000)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
 import json
-import multiprocessing
 import pickle
 import threading
 import traceback
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any
 
 import pytest
 from tests.engine import sendable
 from tests.runs import Abort
 
-from mainstem import FilterStage, MapStage, Mean, PipelineStage, WorkerFunctionError
+from mainstem import FilterStage, MapStage, Mean, NotSendableError, PipelineStage, WorkerFunctionError
+from mainstem.engine import worker_main
 from mainstem.engine.sent_error import SHOWN_FRAMES, ErrorPacker, received
 from mainstem.engine.worker import Errand, ReadOnlyMetadata, Worker
-from mainstem.engine.worker_main import UNREADABLE, pack, serve_pieces
+from mainstem.engine.worker_main import pack_answer
 from mainstem.stages.combiner import Combiner
+
+pytestmark = pytest.mark.extras
 
 
 def errand(
@@ -32,7 +35,7 @@ def errand(
 def work(*stages: PipelineStage[Any, Any], records: list[Any], **options: Any) -> Any:
     """Let a worker do a piece, and read what it sends back."""
     with closing(Worker(errand(*stages, **options))) as worker:
-        answer, output = pack(*worker.work(records))
+        answer, output = pack_answer(*worker.work(records))
     return pickle.loads(output), pickle.loads(answer)
 
 
@@ -136,7 +139,7 @@ def test_a_reject_whose_record_cannot_be_sent_is_still_reported() -> None:
 def test_a_record_that_has_no_text_either() -> None:
     class Silent(Abort):
         def __init__(self) -> None:
-            self.local = lambda: None
+            self.lock = threading.Lock()
 
         def __repr__(self) -> str:
             raise RuntimeError("no")
@@ -230,51 +233,43 @@ def test_an_error_that_cannot_be_read_here_keeps_its_text(monkeypatch: pytest.Mo
     assert str(found) == "Changed: nothing"
 
 
-# --- the life of a worker, in a thread
+# --- the functions that the pool calls in a worker
 
 
-@contextmanager
-def served() -> Generator[Any]:
-    ours, theirs = multiprocessing.Pipe()
-    life = threading.Thread(target=serve_pieces, args=(theirs,))
-    life.start()
-    try:
-        yield ours
-    finally:
-        ours.close()
-        life.join(10)
-        theirs.close()
-        assert not life.is_alive()
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[[object], None]]:
+    """Tell this process an errand, as if it were a worker."""
+
+    def tell(thing: object) -> None:
+        monkeypatch.setattr(worker_main, "_errand", pickle.dumps(thing))
+
+    monkeypatch.setattr(worker_main, "_worker", None)
+    yield tell
+    if worker_main._worker is not None:
+        atexit.unregister(worker_main._worker.close)
+        worker_main._worker.close()
 
 
-def test_a_worker_serves_until_its_connection_is_closed() -> None:
-    with served() as connection:
-        connection.send_bytes(pickle.dumps(errand(MapStage(sendable.double))))
-        assert connection.recv_bytes() == b""
-        for records in ([1, 2], [3]):
-            connection.send_bytes(pickle.dumps(records))
-            done = pickle.loads(connection.recv_bytes())
-            assert done.records == len(records)
-            assert pickle.loads(connection.recv_bytes()) == [2 * record for record in records]
+def test_a_worker_keeps_its_stages_from_piece_to_piece(told: Any) -> None:
+    told(errand(MapStage(sendable.double)))
+    worker_main.load()
+    worker = worker_main._worker
+    for records in ([1, 2], [3]):
+        answer, output = worker_main.work(pickle.dumps(records), 0, len(records))
+        assert pickle.loads(answer).records == len(records)
+        assert pickle.loads(output) == [2 * record for record in records]
+    assert worker_main._worker is worker
 
 
-def test_a_worker_says_why_it_cannot_load_the_stages() -> None:
-    with served() as connection:
-        connection.send_bytes(pickle.dumps(sendable.Unreadable()))
-        assert connection.recv_bytes() == b"RuntimeError: cannot be read"
+def test_a_worker_says_why_it_cannot_load_the_stages(told: Any) -> None:
+    told(sendable.Unreadable())
+    with pytest.raises(NotSendableError, match=r"cannot load the stages: RuntimeError: cannot be read\n.* imported"):
+        worker_main.load()
 
 
-def test_a_worker_says_why_it_cannot_read_a_piece_and_goes_on() -> None:
-    with served() as connection:
-        connection.send_bytes(pickle.dumps(errand(MapStage(sendable.double))))
-        connection.recv_bytes()
-        connection.send_bytes(pickle.dumps([sendable.Unreadable()]))
-        assert connection.recv_bytes() == UNREADABLE
-        assert connection.recv_bytes() == b"RuntimeError: cannot be read"
-        connection.send_bytes(pickle.dumps([1]))
-        assert pickle.loads(connection.recv_bytes()).records == 1
-
-
-def test_serving_ends_where_the_run_is_over_before_it_began() -> None:
-    with served():
-        pass
+def test_a_worker_says_why_it_cannot_read_a_piece_and_goes_on(told: Any) -> None:
+    told(errand(MapStage(sendable.double)))
+    with pytest.raises(NotSendableError, match=r"^one of records 5 to 6 cannot be read in a worker .* cannot be read"):
+        worker_main.work(pickle.dumps([1, sendable.Unreadable()]), 5, 2)
+    answer, _ = worker_main.work(pickle.dumps([1]), 7, 1)
+    assert pickle.loads(answer).records == 1

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import multiprocessing
-import pickle
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from importlib import import_module
+from multiprocessing import resource_tracker
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 from tests.engine import sendable
 from tests.engine.processes import (
     TWO,
+    is_alive,
     nothing_left,
     run_with_workers,
     wait_until,
@@ -30,10 +31,13 @@ from mainstem import (
     WorkerDiedError,
     WorkerFunctionError,
 )
+from mainstem.engine.process_pool import ProcessPool
 from mainstem.engine.worker import Errand
-from mainstem.engine.worker_process import Piece, WorkerProcess
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+pytestmark = [
+    pytest.mark.extras,
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc"),
+]
 
 
 DEATHS: list[tuple[Callable[[], None], str]] = [
@@ -42,7 +46,7 @@ DEATHS: list[tuple[Callable[[], None], str]] = [
     (sendable.kill_itself, "killed by SIGKILL; the system does that when memory runs out"),
     (sendable.segfault, "killed by SIGSEGV"),
     (sendable.leave_a_child, "exit code 4"),
-    (sendable.close_connections, "it had closed its connection, and was killed"),
+    (sendable.close_connections, "it let go of its connection, and was killed"),
 ]
 
 
@@ -66,7 +70,7 @@ def test_a_worker_that_dies_ends_the_run(deed: Callable[[], None], how: str) -> 
 
 def test_a_worker_that_dies_at_the_first_record() -> None:
     result = run_with_workers(MapStage(sendable.At(0, sendable.leave)), data=range(1), workers=TWO)
-    assert "(exit code 3) while it worked on record 0, in 'MapStage'\nrecord 0 of the stage's" in str(result.error)
+    assert "(exit code 3), in 'MapStage'\nrecord 0 of the stage's" in str(result.error)
 
 
 def test_a_death_is_seen_while_another_piece_takes_an_hour() -> None:
@@ -74,18 +78,26 @@ def test_a_death_is_seen_while_another_piece_takes_an_hour() -> None:
     started = time.monotonic()
     result = run_with_workers(*stages, data=range(2))
     assert time.monotonic() - started < 5
-    assert "while it worked on record 1, in 'MapStage', 'MapStage#2'" in str(result.error)
+    assert "(exit code 3), in 'MapStage', 'MapStage#2'" in str(result.error)
     assert "records 0 to 1 of the stage's input were under way" in str(result.error)
 
 
 def test_workers_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    import multiprocessing.popen_spawn_posix as spawning
+    spawning = import_module("loky.backend.fork_exec")
+    started: list[Any] = []
 
-    def refuse(*_: Any) -> int:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        if started:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        started.append(fork_exec(*arguments, **options))
+        return started[0]
 
-    monkeypatch.setattr(spawning.util, "spawnv_passfds", refuse)
+    fork_exec = spawning.fork_exec
+    monkeypatch.setattr(spawning, "fork_exec", refuse)
     result = check_accounts(pipeline_of(MapStage(sendable.double)).run(range(3), workers=TWO))
+    assert len(started) == 1
+    assert multiprocessing.active_children() == []
+    assert not is_alive(started[0])
     assert isinstance(result.error, WorkerDiedError)
     assert str(result.error).startswith("worker processes cannot be started: BlockingIOError: [Errno 11]")
 
@@ -118,34 +130,7 @@ def test_what_is_no_exception_and_cannot_be_sent_fails_the_run() -> None:
     assert str(result.error) == "UnsendableAbort: a b"
 
 
-# --- one process by itself
-
-
-class Late(SimpleQueue[Any]):
-    """Gives its first piece when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked, self.may_give = threading.Event(), threading.Event()
-
-    def get(self, *_: Any, **__: Any) -> Any:
-        self.asked.set()
-        assert self.may_give.wait(10)
-        return super().get()
-
-
-@contextmanager
-def process(pieces: SimpleQueue[Any]) -> Generator[WorkerProcess]:
-    errand = Errand([MapStage(sendable.hour_at_zero)], ["m"], None, "id", {}, "asyncio")
-    with nothing_left():
-        worker = WorkerProcess(multiprocessing.get_context("spawn"), pickle.dumps(errand), pieces, lambda: None)
-        try:
-            yield worker
-        except BaseException:
-            worker.kill()
-            raise
-        finally:
-            worker.release()
+# --- beside loky
 
 
 def signals_of(process: int, kind: str) -> int:
@@ -153,26 +138,75 @@ def signals_of(process: int, kind: str) -> int:
     return int(line.split()[1], 16)
 
 
-def test_a_worker_never_heeds_an_interrupt() -> None:
+@pytest.mark.anyio
+async def test_a_worker_never_heeds_an_interrupt(anyio_backend: str) -> None:
     interrupt = 1 << (signal.SIGINT - 1)
-    with process(SimpleQueue()) as worker:
-        (child,) = [each.pid for each in multiprocessing.active_children()]
-        assert child is not None
-        assert signals_of(child, "SigBlk") & interrupt  # until it ignores it
-        wait_until(lambda: worker.ready)
+    errand = Errand([MapStage(sendable.double)], ["m"], None, "id", {}, anyio_backend)
+    with nothing_left():
+        resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]  # as in a program that begins
+        pool = ProcessPool(1, errand)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pool.start)
+            while not (children := [each.pid for each in multiprocessing.active_children()]):
+                await anyio.lowlevel.checkpoint()
+            (child,) = children
+            assert child is not None
+            assert signals_of(child, "SigBlk") & interrupt  # until it ignores it
         assert signals_of(child, "SigIgn") & interrupt
         assert not signals_of(child, "SigBlk") & interrupt  # nor would programs that it starts
-        worker.close()
+        await pool.close()
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_a_worker_that_is_closed_takes_no_more_pieces() -> None:
-    pieces, piece = Late(), Piece(0, 1, pickle.dumps([0]))
-    with process(pieces) as worker:
-        assert pieces.asked.wait(10)
-        pieces.put(piece)  # which is taken when the worker has been told to end
-        worker.close()
-        pieces.may_give.set()
-        wait_until(lambda: worker.ended, 4)
-    assert piece.answer is None
-    assert worker.died is None
+@pytest.mark.anyio
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_worker_that_is_killed_in_the_middle_of_an_answer_is_missed(anyio_backend: str, count: int) -> None:
+    """Where loky by itself reads for ever what was left half written, and its ``shutdown`` waits for that."""
+    errand = Errand([MapStage(sendable.Half())], ["m"], None, "id", {}, anyio_backend)
+    with nothing_left():
+        pool = ProcessPool(count, errand)
+        await pool.start()
+        piece = pool.submit([1], 0)
+        with anyio.fail_after(10):
+            assert await pool.wait([piece]) is piece
+            with pytest.raises(WorkerDiedError, match="killed by SIGKILL"):
+                pool.take(piece)
+            await pool.close()
+
+
+@pytest.mark.anyio
+async def test_a_pool_whose_worker_was_killed_in_the_middle_of_an_answer_can_be_closed(anyio_backend: str) -> None:
+    errand = Errand([MapStage(sendable.Half())], ["m"], None, "id", {}, anyio_backend)
+    with nothing_left():
+        pool = ProcessPool(2, errand)
+        await pool.start()
+        pool.submit([1], 0)
+        wait_until(lambda: any(each.exitcode is not None for each in pool._processes))
+        with anyio.fail_after(10):
+            await pool.close()
+
+
+@pytest.mark.anyio
+async def test_large_pieces_that_nobody_reads_hold_nobody_up(anyio_backend: str) -> None:
+    errand = Errand([MapStage(sendable.sleep_at_once)], ["m"], None, "id", {}, anyio_backend)
+    with nothing_left():
+        pool = ProcessPool(2, errand)
+        await pool.start()
+        for at in range(6):
+            pool.submit([bytes(10_000_000)], at)
+        with anyio.fail_after(10):
+            await pool.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.slow
+async def test_twenty_closes_in_the_middle_of_large_answers(anyio_backend: str) -> None:
+    with nothing_left():
+        for at in range(20):
+            pool = ProcessPool(2, Errand([MapStage(sendable.rather_large)], ["m"], None, "id", {}, anyio_backend))
+            await pool.start()
+            pieces = [pool.submit([number], number) for number in range(8)]
+            with anyio.fail_after(10):
+                await pool.wait(pieces)
+                await anyio.sleep(0.01 * (at % 5))  # somewhere within the next answer
+                await pool.close()

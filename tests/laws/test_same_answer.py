@@ -178,6 +178,7 @@ def test_worker_processes_give_the_same_with_models(backend: str) -> None:
     check_workers(backend, (Step("model"), Step("failing map", 2)), list(range(50)), 7)
 
 
+@pytest.mark.extras
 @pytest.mark.slow
 @pytest.mark.parametrize(("backend", "examples"), [("asyncio", 8), ("trio", 2)])
 def test_worker_processes_give_the_same(backend: str, examples: int) -> None:

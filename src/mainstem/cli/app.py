@@ -66,8 +66,8 @@ def run(
         int | None,
         Parameter(
             show_default=False,
-            help="How many worker processes may share the work, where that is quicker; functions and records must be "
-            "of a kind that can be sent.",
+            help="How many worker processes may share the work, where that is quicker; what belongs to one process "
+            "alone, such as a lock, cannot be sent there.",
         ),
     ] = None,
     quiet: Annotated[

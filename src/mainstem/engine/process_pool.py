@@ -1,30 +1,57 @@
 """The worker processes of one section of a run: started when they are needed, and gone when it ends, whichever way.
 
-Stages that cannot be sent are refused by name, before the first record is read. No process outlives the run, even if a
-record would take it another hour.
+Source: the pool itself is ``loky``'s. What is added here is what a run needs beside it: an event loop that waits,
+stages that are sent once, words for what went wrong, and an eye on deaths that ``loky`` cannot see.
 """
 
 from __future__ import annotations
 
-import atexit
-import multiprocessing
+import os
 import pickle
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from queue import SimpleQueue
+import re
+import signal
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from multiprocessing import resource_tracker
 from typing import Any
 
 import anyio
+from anyio import to_thread
 
 from mainstem.engine.background import in_trio
 from mainstem.engine.chunk_feed import Change
-from mainstem.engine.sendable import describe_range, problem_with, refuse_unsendable
+from mainstem.engine.sendable import describe_range, pack_records, refuse_unsendable
 from mainstem.engine.worker import Done, Errand
-from mainstem.engine.worker_main import UNREADABLE
-from mainstem.engine.worker_process import Piece, WorkerProcess
+from mainstem.engine.worker_main import begin, load, work
 from mainstem.errors import NotSendableError, WorkerDiedError, WorkerFunctionError, describe_error
 
-__all__ = ["Piece", "ProcessPool", "dump_records", "refuse_unsendable"]
+ENDING_SECONDS = 5.0
+"""How long workers that were asked to end may take for that, before they are killed."""
+
+LOOK_SECONDS = 1.0
+"""How often to look for dead workers while nothing is done."""
+
+NEVER_RESTARTED = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
+"""Keeps loky from replacing a worker whose memory grows: a stage may keep what it likes."""
+
+
+@dataclass(slots=True, eq=False)
+class Piece:
+    """Records that a worker was given.
+
+    Attributes:
+        first: The position of the first of them in the section's input.
+        count: How many they are.
+        future: What became of them, packed, and what came out.
+    """
+
+    first: int
+    count: int
+    future: Future[tuple[bytes, bytes]]
 
 
 class ProcessPool:
@@ -40,34 +67,59 @@ class ProcessPool:
     """
 
     def __init__(self, count: int, errand: Errand, change: Change | None = None) -> None:
-        self._count, self._names = count, errand.names or [errand.combiner_name or "the aggregation"]
+        self._count, self._names = (
+            count,
+            ", ".join(map(repr, errand.names or [errand.combiner_name or "the aggregation"])),
+        )
         try:
-            self._errand = pickle.dumps(errand, pickle.HIGHEST_PROTOCOL)
+            # Not ``pack``, which packs each class by itself: all functions are to share one copy of the globals.
+            self._errand: bytes = import_module("cloudpickle").dumps(errand)
         except Exception as error:  # since the run began, stages may have changed, or put something into its metadata
             refuse_unsendable(errand.stages, errand.names, errand.metadata)
             raise NotSendableError(f"stages cannot be sent to worker processes: {describe_error(error)}") from error
-        self._pieces: SimpleQueue[Piece | None] = SimpleQueue()
-        self._workers: list[WorkerProcess] = []
         self._change = change or Change()
+        self._executor: Any = None
+        self._processes: list[Any] = []
+        self._futures: set[Future[Any]] = set()
+        self._unseen: list[int] = []
 
     async def start(self) -> None:
         """Start the workers, and wait until one of them has loaded the stages.
 
+        They are started in the thread that this is called in: where it ends, the kernel ends them.
+
         Raises:
             NotSendableError: If it cannot.
-            WorkerDiedError: If the workers cannot be started.
+            WorkerDiedError: If the workers cannot be started, or end at once.
         """
-        notify = _in_this_loop(self._change.tell)
-        # Not fork: this process has threads, and a copy of it may wait for a lock that nobody there will release.
-        context = multiprocessing.get_context("spawn")
-        atexit.register(self._kill)  # should nobody close it: Python waits for its processes before it ends
+        self._notify = _in_this_loop(self._change.tell)
+        resource_tracker.ensure_running()  # which unblocks Ctrl-C when it is started
+        self._executor = import_module("loky").ProcessPoolExecutor(
+            self._count,
+            context=import_module("loky.backend").get_context("loky"),
+            initializer=begin,
+            initargs=(self._errand, os.getpid()),
+            env=NEVER_RESTARTED,
+        )
+        loaded, problem = None, ""
         try:
-            for _ in range(self._count):
-                self._workers.append(WorkerProcess(context, self._errand, self._pieces, notify))
+            with _interrupts_blocked():
+                loaded = self._submit(load)
         except OSError as error:
-            raise WorkerDiedError(f"worker processes cannot be started: {describe_error(error)}") from error
-        while not any(worker.ready for worker in self._workers):
+            problem = describe_error(error)
+        self._processes = list(self._executor._processes.values())
+        if loaded is None:  # raised here, since the frames of that error hold on to pipes
+            raise WorkerDiedError(f"worker processes cannot be started: {problem}")
+        _leave_pipes_to_workers(self._executor)
+        while not loaded.done():
             await self.wait_for_change()
+        try:
+            _result_of(loaded)
+        except BrokenExecutor as broken:
+            raise WorkerDiedError(
+                f"a worker process ended as soon as it was started ({self._how(broken)}), before it had loaded the "
+                f"stages {self._names}"
+            ) from None
 
     def submit(self, records: list[Any], first: int) -> Piece:
         """Give a piece to the next worker that is free.
@@ -78,39 +130,55 @@ class ProcessPool:
 
         Raises:
             NotSendableError: If a record cannot be sent.
-        """
-        piece = Piece(first, len(records), dump_records(records, first))
-        self._pieces.put(piece)
-        return piece
-
-    async def wait(self, pieces: Sequence[Piece]) -> Piece:
-        """Wait until one of the pieces is done, and return it.
-
-        Raises:
-            NotSendableError: If another worker could not load the stages.
             WorkerDiedError: If a worker ended meanwhile.
         """
+        packed, count = pack_records(records, first), len(records)
+        try:
+            return Piece(first, count, self._submit(work, packed, first, count))
+        except BrokenExecutor as broken:
+            raise self._died(broken) from None
+
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future: Future[Any] = self._executor.submit(function, *arguments)
+        self._futures.add(future)
+        future.add_done_callback(lambda _: self._notify())
+        return future
+
+    async def wait(self, pieces: Sequence[Piece]) -> Piece:
+        """Wait until one of the pieces is done, and return it."""
         while True:
             for piece in pieces:
-                if piece.answer is not None:
+                if piece.future.done():
                     return piece
             await self.wait_for_change()
 
+    async def wait_for_change(self) -> None:
+        """Wait until something may be done; the caller has looked that nothing is, since it last waited.
+
+        A worker that is killed in the middle of an answer leaves loky reading the rest of it, and one that leaves a
+        child behind seems to live. So who waits for long looks: where one worker is dead, the others are ended too.
+        """
+        with anyio.move_on_after(LOOK_SECONDS):
+            await self._change.wait()
+            return
+        dead = [process.exitcode for process in self._processes if process.exitcode is not None]
+        if dead and not self._unseen:
+            self._unseen = dead
+            self._kill()
+
     def take(self, piece: Piece) -> tuple[Done, bytes]:
-        """Return what became of a piece that is done, and what came out, which is still pickled.
+        """Return what became of a piece that is done, and what came out, which is still packed.
 
         Raises:
-            NotSendableError: If the worker could not read the records.
+            NotSendableError: If the worker could not read the stages or the records.
+            WorkerDiedError: If a worker ended meanwhile.
             WorkerFunctionError: If a record that failed there cannot be read here.
         """
-        assert piece.answer is not None
-        answer, output = piece.answer
-        piece.answer = None
-        if answer == UNREADABLE:
-            raise NotSendableError(
-                f"{'' if piece.count == 1 else 'one of '}{describe_range(piece.first, piece.count)} cannot be read in "
-                f"a worker process: {output.decode()}\nGive records that are plain data, or run without workers"
-            )
+        try:
+            answer, output = _result_of(piece.future)
+        except BrokenExecutor as broken:
+            raise self._died(broken) from None
+        self._futures.discard(piece.future)
         try:
             done: Done = pickle.loads(answer)
         except Exception as error:
@@ -122,48 +190,90 @@ class ProcessPool:
 
     async def close(self) -> None:
         """End the workers, at once if they are at work, and wait until they are gone."""
-        for worker in self._workers:
-            worker.close()
+        if self._executor is None:
+            return
+        busy = not all(future.done() for future in self._futures)
+        shutdown = partial(self._executor.shutdown, kill_workers=busy)
         with anyio.CancelScope(shield=True):
-            while not all(worker.ended for worker in self._workers):
-                await self._change.wait()
-        atexit.unregister(self._kill)
-        for worker in self._workers:
-            worker.release()
-        self._workers.clear()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._kill_after, LOOK_SECONDS if busy else ENDING_SECONDS)
+                await to_thread.run_sync(shutdown)
+                tasks.cancel_scope.cancel()
+        self._kill()  # what loky did not know of: it is told of workers when all have been started
+        for process in self._processes:
+            process.join()
+        self._processes.clear()
+        self._futures.clear()
+        self._executor = None
+
+    async def _kill_after(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        self._kill()
 
     def _kill(self) -> None:
-        for worker in self._workers:
-            worker.kill()
+        for process in self._processes:
+            if process.exitcode is None:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
-    async def wait_for_change(self) -> None:
-        """Wait for a change; the caller has looked that what it waits for is not so, since it last waited.
+    def _died(self, broken: BrokenExecutor) -> WorkerDiedError:
+        return WorkerDiedError(
+            f"a worker process ended in the middle of its work ({self._how(broken)}), in {self._names}"
+        )
 
-        Raises:
-            NotSendableError: If a worker could not load the stages.
-            WorkerDiedError: If a worker has ended.
-        """
-        for worker in self._workers:
-            if worker.ended:
-                raise self._why(worker)
-        await self._change.wait()
+    def _how(self, broken: BrokenExecutor) -> str:
+        """Say how workers ended, as far as that can be told from how the others were ended after them."""
+        codes, text = self._unseen, str(broken)
+        if not codes and "exit codes" in text:
+            codes = [int(code) for code in re.findall(r"\w+\((-?\d+)\)", text)]
+        elif not codes:  # an answer that broke off; its process is gone in a moment
+            for process in self._processes:
+                process.join(LOOK_SECONDS)
+            codes = [process.exitcode for process in self._processes if process.exitcode is not None]
+        return ", ".join(map(_describe_exit, codes)) or "it let go of its connection, and was killed"
 
-    def _why(self, worker: WorkerProcess) -> Exception:
-        names = ", ".join(map(repr, self._names))
-        if worker.problem is not None:
-            return NotSendableError(
-                f"a worker process cannot load the stages {names}: {worker.problem}\n"
-                "Workers import the modules that functions are defined in: put them in a module that can be imported"
-            )
-        if not worker.ready:
-            return WorkerDiedError(
-                f"a worker process ended as soon as it was started ({worker.died}), before it had loaded the stages "
-                f"{names}; a script must protect its entry point, for each worker imports it: "
-                "if __name__ == '__main__': main()"
-            )
-        in_hand = worker.in_hand
-        at = "" if in_hand is None else f" while it worked on {describe_range(in_hand.first, in_hand.count)}"
-        return WorkerDiedError(f"a worker process ended in the middle of its work ({worker.died}){at}, in {names}")
+
+def _result_of(future: Future[Any]) -> Any:
+    try:
+        return future.result()
+    except NotSendableError as error:
+        raise NotSendableError(str(error)) from None  # without the frames of a worker process, which say nothing more
+
+
+def _describe_exit(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:  # a real-time signal
+        name = f"signal {-code}"
+    hint = "; the system does that when memory runs out" if name == "SIGKILL" else ""
+    return f"killed by {name}{hint}"
+
+
+def _leave_pipes_to_workers(executor: Any) -> None:
+    """Close this process's copies of the ends of loky's pipes that are the workers'.
+
+    So that reading what a dead worker left half written, and writing what nobody will read, end when all are dead; with
+    the copies open they would wait for ever. And should nobody close the pool, its workers are killed when the program
+    ends, which loky would else have wait for them.
+    """
+    executor._result_queue._writer.close()
+    executor._call_queue._reader.close()
+    executor._flags.kill_workers = True
+
+
+@contextmanager
+def _interrupts_blocked() -> Generator[None]:
+    """Start processes with Ctrl-C blocked, until they ignore it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_this_loop(function: Callable[[], None]) -> Callable[[], None]:
@@ -183,22 +293,3 @@ def _in_this_loop(function: Callable[[], None]) -> Callable[[], None]:
             schedule(function)
 
     return call
-
-
-def dump_records(records: list[Any], first: int) -> bytes:
-    """Pickle records, the first of which is at the position ``first``.
-
-    Raises:
-        NotSendableError: Names the first record that cannot be pickled.
-    """
-    try:
-        return pickle.dumps(records, pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        for at, record in enumerate(records):
-            problem = problem_with(record)
-            if problem is not None:
-                raise NotSendableError(
-                    f"record {first + at} cannot be sent to a worker process: {problem}\n"
-                    "Give records that are plain data, or run without workers"
-                ) from None
-        raise NotSendableError(f"records cannot be sent to a worker process: {describe_error(error)}") from None

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import multiprocessing
-import os
-import pickle
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-from types import FunctionType, ModuleType
+from importlib import import_module
 from typing import Any
 
-from mainstem.errors import NotSendableError, describe_error
+from mainstem.engine.packing import pack
+from mainstem.errors import NotSendableError, describe_error, missing_extra
 from mainstem.stage import PipelineStage
 
 
@@ -22,16 +17,20 @@ def refuse_unsendable(
     """Refuse stages and metadata that cannot be sent to a worker process.
 
     Raises:
+        MissingExtraError: If what runs worker processes is not installed.
         NotSendableError: Names the stage, or the key of the metadata, with the reason and the way out.
     """
-    _refuse_unimportable_program()
+    try:
+        import_module("loky")
+    except ImportError:
+        raise missing_extra("Running worker processes", "processes") from None
     for stage, name in zip(stages, names, strict=True):
         problem = problem_with(stage)
         if problem is not None:
             raise NotSendableError(
                 f"stage {name!r}, made at {stage.made_at}, cannot be sent to a worker process: {problem}\n"
-                "Give it functions that are defined at the top of a module (no lambda, no function within a function), "
-                "and nothing that belongs to this process (an open file, a lock), or run without workers"
+                "Give it nothing that belongs to this process alone (a lock, an open file, a connection, a generator): "
+                "let the function make it where it runs, or run without workers"
             )
     for key, value in metadata.items():
         problem = problem_with(value)
@@ -42,46 +41,32 @@ def refuse_unsendable(
             )
 
 
-def _refuse_unimportable_program() -> None:
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise NotSendableError(
-            "a run with workers was started by a worker process that was importing the program: "
-            "protect the entry point of the script with if __name__ == '__main__': main()"
-        )
-    program = sys.modules.get("__main__")
-    file = getattr(program, "__file__", None)
-    if getattr(program, "__spec__", None) is None and file is not None and not Path(file).exists():
-        raise NotSendableError(
-            f"worker processes must import the program, and there is no file {file!r} to import it from: "
-            "put the program in a file, or run without workers"
-        )
-
-
 def problem_with(thing: object) -> str | None:
     """Say why something cannot be sent to a worker process; ``None`` if it can."""
     try:
-        _Pickler(io.BytesIO(), pickle.HIGHEST_PROTOCOL).dump(thing)
+        pack(thing)
     except Exception as error:
         return describe_error(error)
     return None
 
 
-class _Pickler(pickle.Pickler):
-    """Pickles, and refuses functions and classes that are pickled by name, but would not be found by it elsewhere."""
+def pack_records(records: list[Any], first: int) -> bytes:
+    """Pack records, the first of which is at the position ``first``.
 
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, (FunctionType, type)) and obj.__module__ == "__main__":
-            program = sys.modules["__main__"]
-            if not _has_file(program):
-                raise pickle.PicklingError(
-                    f"{obj.__qualname__} is defined in the main program, which is no file that a worker could import"
-                )
-        return NotImplemented
-
-
-def _has_file(program: ModuleType) -> bool:
-    file = getattr(program, "__file__", None)
-    return getattr(program, "__spec__", None) is not None or (file is not None and os.path.exists(file))  # noqa: PTH110
+    Raises:
+        NotSendableError: Names the first record that cannot be packed.
+    """
+    try:
+        return pack(records)
+    except Exception as error:
+        for at, record in enumerate(records):
+            problem = problem_with(record)
+            if problem is not None:
+                raise NotSendableError(
+                    f"record {first + at} cannot be sent to a worker process: {problem}\n"
+                    "Give records that are plain data, or run without workers"
+                ) from None
+        raise NotSendableError(f"records cannot be sent to a worker process: {describe_error(error)}") from None
 
 
 def describe_range(first: int, count: int) -> str:

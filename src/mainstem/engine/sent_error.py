@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from mainstem.engine.packing import pack
 from mainstem.errors import WorkerFunctionError, add_note_once, describe_error
 
 SHOWN_FRAMES = 20
@@ -84,7 +85,7 @@ def received(sent: Sequence[SentError]) -> list[BaseException]:
 
 def _pickled(error: BaseException) -> bytes | None:
     try:
-        packed = pickle.dumps(error, pickle.HIGHEST_PROTOCOL)
+        packed = pack(error)
         again = pickle.loads(packed)
         survives = type(again) is type(error) and str(again) == str(error)
     except Exception:

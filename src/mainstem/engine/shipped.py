@@ -181,7 +181,7 @@ class ShippedSection:
     def _first_done(self) -> Piece | None:
         if not self._under_way:
             return None
-        return next((piece for piece in self._awaited() if piece.answer is not None), None)
+        return next((piece for piece in self._awaited() if piece.future.done()), None)
 
     async def _take_done(self, piece: Piece) -> Sequence[Any]:
         pool = await self._started_pool()

@@ -1,103 +1,116 @@
-"""The life of a worker process: it is sent stages, then pieces, one at a time, until its connection is closed.
+"""The life of a worker process: it is told its errand when it begins, and then given pieces, one at a time.
 
 It ends with the process that started it, whichever way that ends, and leaves Ctrl-C to that.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import atexit
 import os
 import pickle
 import signal
 import sys
 import threading
-from contextlib import closing, suppress
+import time
+from contextlib import suppress
 from dataclasses import replace
-from multiprocessing import connection
 from typing import Any
 
-from mainstem.engine.sendable import problem_with
+from mainstem.engine.packing import pack
+from mainstem.engine.sendable import describe_range, problem_with
 from mainstem.engine.sent_error import ErrorPacker
-from mainstem.engine.worker import Done, Worker
-from mainstem.errors import WorkerFunctionError, describe_error
-
-UNREADABLE = b"unreadable"
-"""In the place of what became of a piece that cannot be unpickled here; the reason follows."""
+from mainstem.engine.worker import Done, Errand, Worker
+from mainstem.errors import NotSendableError, WorkerFunctionError, describe_error
 
 PR_SET_PDEATHSIG = 1
 
+LOOK_SECONDS = 1.0
+"""How often to look for the parent, where the kernel sends no signal."""
 
-def serve(parent: connection.Connection[Any, Any]) -> None:
-    """Do what comes over the connection."""
-    _begin_life()
-    serve_pieces(parent)
-
-
-def serve_pieces(parent: connection.Connection[Any, Any]) -> None:
-    """Load the stages that come first, and say whether that went well; then take pieces until the end."""
-    with suppress(EOFError, ConnectionError):  # the run is over
-        _serve(parent)
+_errand = b""
+_worker: Worker | None = None
 
 
-def _serve(parent: connection.Connection[Any, Any]) -> None:
-    errand = parent.recv_bytes()
-    try:
-        worker = Worker(pickle.loads(errand))
-    except Exception as error:
-        parent.send_bytes(describe_error(error).encode(errors="backslashreplace"))
-        return
-    with closing(worker):
-        parent.send_bytes(b"")
-        while True:
-            piece = parent.recv_bytes()
-            try:
-                records = pickle.loads(piece)
-            except Exception as error:
-                answer = UNREADABLE, describe_error(error).encode(errors="backslashreplace")
-            else:
-                answer = pack(*worker.work(records))
-            for part in answer:
-                parent.send_bytes(part)
+def begin(errand: bytes, parent: int) -> None:
+    """Begin the life of a worker process.
 
-
-def _begin_life() -> None:
+    Args:
+        errand: What it is to do, packed; it is read with the first piece, so that what is wrong can be told.
+        parent: The process that it ends with.
+    """
+    global _errand
+    _errand = errand
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # it was blocked until it is ignored
-    _die_with_parent()
-
-
-def _die_with_parent() -> None:
-    """End with the parent: by the kernel's signal on Linux, and by watching it anywhere, as far as Python code runs."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return  # called in the process of the run itself, by a test
     if sys.platform == "linux":
         import ctypes
 
         with suppress(OSError, AttributeError):  # a C library without prctl
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent.pid:
-            os._exit(1)  # it ended before it was asked for
-    threading.Thread(target=_watch, args=(parent.sentinel,), name="mainstem-watch-parent", daemon=True).start()
+    threading.Thread(target=_watch, args=(parent,), name="mainstem-watch-parent", daemon=True).start()
 
 
-def _watch(sentinel: int) -> None:
-    connection.wait([sentinel])
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_SECONDS)
     os._exit(1)
 
 
-def pack(output: Any, done: Done) -> tuple[bytes, bytes]:
-    """Pickle what became of a piece; what cannot be pickled makes the stage fail that gave it."""
+def load() -> None:
+    """Load the stages.
+
+    Raises:
+        NotSendableError: If that cannot be done here.
+    """
+    global _worker
+    if _worker is not None:
+        return
     try:
-        packed = pickle.dumps(output, pickle.HIGHEST_PROTOCOL)
+        errand: Errand = pickle.loads(_errand)
+        _worker = Worker(errand)
     except Exception as error:
-        packed, done = pickle.dumps(None), _unsendable(output, error, done)
+        raise NotSendableError(
+            f"a worker process cannot load the stages: {describe_error(error)}\n"
+            "Workers import the modules that functions are defined in: put them in a module that can be imported"
+        ) from None
+    atexit.register(_worker.close)
+
+
+def work(records: bytes, first: int, count: int) -> tuple[bytes, bytes]:
+    """Do a piece, and return what became of it, packed, and what came out, packed by itself.
+
+    Args:
+        records: The records, packed.
+        first: The position of the first of them in the section's input.
+        count: How many they are.
+
+    Raises:
+        NotSendableError: If the stages or the records cannot be read here.
+    """
+    load()
+    assert _worker is not None
     try:
-        return pickle.dumps(done, pickle.HIGHEST_PROTOCOL), packed
+        piece: list[Any] = pickle.loads(records)
+    except Exception as error:
+        raise NotSendableError(
+            f"{'' if count == 1 else 'one of '}{describe_range(first, count)} cannot be read in a worker process: "
+            f"{describe_error(error)}\nGive records that are plain data, or run without workers"
+        ) from None
+    return pack_answer(*_worker.work(piece))
+
+
+def pack_answer(output: Any, done: Done) -> tuple[bytes, bytes]:
+    """Pack what became of a piece; what cannot be packed makes the stage fail that gave it."""
+    try:
+        packed = pack(output)
+    except Exception as error:
+        packed, done = pack(None), _unsendable(output, error, done)
+    try:
+        return pack(done), packed
     except Exception:  # it was a rejected record, then: a report of it is better than none
         entries = [replace(entry, record=_sendable_record(entry.record)) for entry in done.entries]
-        return pickle.dumps(replace(done, entries=entries), pickle.HIGHEST_PROTOCOL), packed
+        return pack(replace(done, entries=entries)), packed
 
 
 def _unsendable(output: Any, error: Exception, done: Done) -> Done:
