@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +142,6 @@ async def test_a_worker_never_heeds_an_interrupt(anyio_backend: str) -> None:
     interrupt = 1 << (signal.SIGINT - 1)
     errand = Errand([MapStage(sendable.double)], ["m"], None, "id", {}, anyio_backend)
     with nothing_left():
-        resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]  # as in a program that begins
         pool = ProcessPool(1, errand)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pool.start)
