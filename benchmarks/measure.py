@@ -115,17 +115,20 @@ def _compare_at(
     everyone = (figure.base, *contestants)
     inputs = [data if each.prepare is None else each.prepare(data) for each in everyone]
     rounds: list[list[dict[Clock, float]]] = [[] for _ in everyone]
-    for _ in range(settings.rounds):
-        expected: object = None
-        for each, given, times in zip(everyone, inputs, rounds, strict=True):
+    for number in range(settings.rounds):
+        answers: dict[int, object] = {}
+        for turn in range(len(everyone)):
+            # Each round begins with another one: what runs after a certain other one may be quicker or slower for it.
+            at = (number + turn) % len(everyone)
             gc.collect()
             wall, processor = perf_counter(), process_time()
-            answer = each.run(given)
-            times.append({"CPU": process_time() - processor, "wall": perf_counter() - wall})
-            if each is figure.base:
-                expected = answer
-            elif answer != expected:
-                raise WrongAnswerError(f"{figure.name}: {each.name} gave {answer!r:.200}, and not {expected!r:.200}")
+            answers[at] = everyone[at].run(inputs[at])
+            rounds[at].append({"CPU": process_time() - processor, "wall": perf_counter() - wall})
+        for at, each in enumerate(everyone):
+            if answers[at] != answers[0]:
+                raise WrongAnswerError(
+                    f"{figure.name}: {each.name} gave {answers[at]!r:.200}, and not {answers[0]!r:.200}"
+                )
     return [
         _row(figure, each, count, rounds[0], times)
         for each, times in zip(everyone, rounds, strict=True)

@@ -39,7 +39,7 @@ def beside_one_process(
 
 def measure(settings: Settings) -> list[Row]:
     turns = turns_for(0.001)
-    heavy, two = beside_one_process("two processes, map of 1 ms", 4000, lambda count: [turns] * count, HEAVY, 1 / 1.8)
+    heavy, two = beside_one_process("two processes, map of 1 ms", 8000, lambda count: [turns] * count, HEAVY, 1 / 1.8)
     rivals = [
         Contestant("list comprehension, one process", spin_in_one_process, clock="wall"),
         Contestant("multiprocessing.Pool(2).map", pool_map(spin, 25), clock="wall"),

@@ -122,6 +122,10 @@ class FusedLoop:
         self._plain: set[type] = set()
         self._chunks = 0
         self._timed_ms = [0.0 for _ in runs]
+        self._answered = False
+        """Whether every function has answered once."""
+        self._awaits = False
+        """Whether one of them has been seen to hand out awaitables."""
 
     async def feed(self, records: Sequence[Any], *, last: bool) -> StageResult[Any]:
         """Feed a chunk of records through all the stages.
@@ -131,8 +135,9 @@ class FusedLoop:
         """
         timed = self._chunks % TIMED_CHUNKS == 0
         self._chunks += 1
-        answered = all(run.progress.records_in > run.progress.records_failed for run in self._runs)
-        if last or timed or not answered or any(step.function.gave_awaitables for step in self._steps):
+        if not self._answered:
+            self._answered = all(run.progress.records_in > run.progress.records_failed for run in self._runs)
+        if last or timed or not self._answered or self._awaits:
             return await self._feed_by_stage(self._runs, records, timed=timed)
         return await self._feed_by_loop(records)
 
@@ -147,6 +152,7 @@ class FusedLoop:
                 self._timed_ms[at] += run.progress.duration_ms - before
             if not result.success:
                 break
+        self._awaits = any(step.function.gave_awaitables for step in self._steps)
         return result
 
     async def _feed_by_loop(self, records: Sequence[Any]) -> StageResult[Any]:
@@ -172,13 +178,12 @@ class FusedLoop:
         with context_of_run(context):
             dropped, unfinished = self._loop(remaining, output, fail, self._functions, self._requires, self._plain)
         entered = len(records) - length_hint(remaining)
-        spent = (perf_counter() - started) * 1000
+        # Its part of the time is the part it had of the chunks that were timed stage by stage.
+        unit = (perf_counter() - started) * 1000 / (sum(self._timed_ms) or 1.0)
         for at, run in enumerate(self._runs):
             entered -= unfinished is not None and at == unfinished[0]
             passed = entered - dropped[at] - failed[at]
-            # Its part of the time is the part it had of the chunks that were timed stage by stage.
-            share = self._timed_ms[at] / (sum(self._timed_ms) or 1.0)
-            run.account(passed, failed[at], spent * share, records_filtered=dropped[at])
+            run.account(passed, failed[at], unit * self._timed_ms[at], records_filtered=dropped[at])
             entered = passed
         if stopped_by:
             run, error = stopped_by[0]
