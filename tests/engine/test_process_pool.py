@@ -146,7 +146,8 @@ def test_workers_end_with_a_program_that_is_killed(tmp_path: Path, busy: str) ->
 
 def test_a_worker_ends_with_its_parent_where_the_kernel_sends_no_signal() -> None:
     watch = (
-        "import os; from mainstem.engine.worker_main import _watch; print('watching', flush=True); _watch(os.getppid())"
+        "import os; from mainstem.engine.worker_main import _watch; parent = os.getppid(); "
+        "print('watching', flush=True); _watch(parent)"
     )
     start = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
     with subprocess.Popen([sys.executable, "-c", start, watch], env=environment(), stdout=subprocess.PIPE) as parent:
