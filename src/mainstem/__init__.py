@@ -35,7 +35,6 @@ from mainstem.errors import (
     WorkerDiedError,
     WorkerFunctionError,
 )
-from mainstem.etl import create_etl_pipeline
 from mainstem.events import Event, EventBus, EventType, Subscription, default_event_bus
 from mainstem.pipeline import Pipeline
 from mainstem.result import CompositeResult, PipelineResult, StageResult
@@ -51,7 +50,6 @@ from mainstem.stage import (
 from mainstem.stage_timing import StageTiming
 from mainstem.stages.aggregate import AggregateStage
 from mainstem.stages.batch import BatchStage
-from mainstem.stages.branch import BranchStage, FanOutStage, fan_out
 from mainstem.stages.combiner import Combiner, Count, Distinct, GroupBy, Max, Mean, Min, Sum, TopK
 from mainstem.stages.filter import FilterStage
 from mainstem.stages.flatten import FlattenStage
@@ -65,8 +63,10 @@ from mainstem.workers import Workers
 
 if TYPE_CHECKING:
     from mainstem.attribution import Bottleneck, Remedy
+    from mainstem.etl import create_etl_pipeline
     from mainstem.retry import RetryPolicy
     from mainstem.run_times import RunPart, RunTimes
+    from mainstem.stages.branch import BranchStage, FanOutStage, fan_out
     from mainstem.stages.dedupe import DedupeStage
     from mainstem.stages.join import JoinStage
     from mainstem.stages.keyed import KeyedStage
@@ -82,11 +82,13 @@ _LATE = {
         "Bottleneck",
         "Remedy",
     ),
+    "etl": ("create_etl_pipeline",),
     "retry": ("RetryPolicy",),
     "run_times": (
         "RunPart",
         "RunTimes",
     ),
+    "stages.branch": ("BranchStage", "FanOutStage", "fan_out"),
     "stages.dedupe": ("DedupeStage",),
     "stages.join": ("JoinStage",),
     "stages.keyed": ("KeyedStage",),
