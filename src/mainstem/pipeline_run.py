@@ -43,7 +43,9 @@ class PipelineRun:
         context: The run's context.
         hooks: The pipeline's hooks.
         nets: Checks of each stage's output, if they were asked for.
-        publish: Publishes an event of a type with its data, and returns what its handlers raised.
+        event_bus: Where its events go.
+        event_source: What they name as their source.
+        workers: Worker processes that it may use.
     """
 
     def __init__(

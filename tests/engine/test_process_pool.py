@@ -39,7 +39,6 @@ from mainstem.engine.worker import Errand
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.extras,
-    pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc"),
 ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -35,7 +34,6 @@ from mainstem.engine.worker import Errand
 
 pytestmark = [
     pytest.mark.extras,
-    pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc"),
 ]
 
 
