@@ -344,3 +344,11 @@ async def test_stages_that_need_their_whole_input_gather_it_and_their_result_say
     gathered = "gathered 2,000 records: it needs its whole input at once"
     assert (parts["Reversed"].notes, parts["AggregateStage"].notes) == ((gathered,), (gathered,))
     assert parts["MapStage"].notes == ()
+
+
+@pytest.mark.parametrize("make", [list, iter])
+async def test_a_pipeline_as_first_stage_takes_the_whole_input_and_says_so(make: Any) -> None:
+    inner = pipeline_of(MapStage(str), name="inner")
+    stream = pipeline_of(inner).stream(make(range(2500)))
+    assert [record async for chunk in stream for record in chunk] == [str(number) for number in range(2500)]
+    assert stream.result.stage_results["inner"].notes == ("took the whole input at once, as it was given",)

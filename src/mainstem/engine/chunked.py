@@ -90,7 +90,10 @@ class ChunkedRun:
         source = self._begin(0) if self._stages and isinstance(self._stages[0], SourceStage) else None
         for layout in self.layouts:
             if not layout.sections and source is None and self._takes_whole(layout.end, data):
-                data = await self._feed_whole(self._begin(layout.end), data)
+                run = self._begin(layout.end)
+                data = await self._feed_whole(run, data)
+                if self._alongside and layout is self.layouts[0]:
+                    run.notes = (*run.notes, "took the whole input at once, as it was given")
                 continue
             expected = len(data) if source is None and isinstance(data, Sized) else None
             sections = self._begin_sections(layout)
