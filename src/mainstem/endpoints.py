@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, Generic, TypeAlias
 
@@ -49,7 +50,7 @@ class SourceChunk(Generic[T]):
 
 
 class SourceStage(PipelineStage[None, list[T]]):
-    """Base of sources: override ``read``.
+    """Base of sources: override ``read``, and ``fingerprint`` if the source can tell that it changed.
 
     Example:
         >>> class Countdown(SourceStage[int]):
@@ -79,6 +80,26 @@ class SourceStage(PipelineStage[None, list[T]]):
             ConnectError: If the place cannot be reached or read.
         """
 
+    async def fingerprint(self) -> Mapping[str, Any] | None:
+        """Return plain JSON values that are others if what is read is another; ``None`` if that cannot be told.
+
+        A durable run that is resumed compares them with those it began with.
+
+        Raises:
+            ConnectError: If the place cannot be reached or read.
+        """
+        return None
+
+    def read_again(self, record: Any) -> T:
+        """Make a record of one that could not be read, as it was kept and perhaps mended.
+
+        Raises:
+            Exception: If it still can't be read.
+        """
+        raise StageContractError(
+            f"source {self.name!r} cannot read a rejected record again: mend it where it comes from"
+        )
+
     async def process(self, data: None, context: PipelineContext) -> StageResult[list[T]]:
         started = perf_counter()
         records: list[T] = []
@@ -103,6 +124,19 @@ class Guarantee(str, Enum):
 
     EXACTLY_ONCE = "exactly-once"
     AT_LEAST_ONCE = "at-least-once"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who writes the batches of a durable run.
+
+    Attributes:
+        run: The name of the run, the same whoever works on it; of no more than 500 characters.
+        epoch: How often the run was taken: whoever has a smaller number must not write any more.
+    """
+
+    run: str
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +185,11 @@ class SinkTransaction(ABC, Generic[T_contra]):
 class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
     """Base of sinks: override ``begin`` and ``target``.
 
+    A durable run writes batch by batch. A sink that can keep the number of a batch in the same transaction as its rows
+    overrides ``claim`` and ``begin_batch`` as well, and so promises that each record is loaded exactly once.
+
     Attributes:
-        guarantee: What the sink promises: a fact of the sink.
+        guarantee: What the sink promises of a run that is not durable: a fact of the sink.
         chunk_size: Records that ``process`` hands to a write at a time.
 
     Example:
@@ -194,6 +231,55 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
 
         Raises:
             ConnectError: If the target cannot be opened.
+        """
+
+    @property
+    def durable_guarantee(self) -> Guarantee:
+        """What the sink promises of a durable run."""
+        keeps_numbers = type(self).claim is not SinkStage.claim
+        return Guarantee.EXACTLY_ONCE if keeps_numbers else Guarantee.AT_LEAST_ONCE
+
+    @property
+    def locked_file(self) -> Path | None:
+        """The file that nobody else can write during a transaction; the run's store must be another."""
+        return None
+
+    async def claim(self, claim: Claim) -> int | None:
+        """Shut out whoever wrote batches of a run before, and say which was the last that was committed.
+
+        From then on ``commit`` of a transaction that was begun with an earlier epoch must fail.
+
+        Returns:
+            The number of the batch, 0 if there was none; ``None`` from a sink that keeps no numbers.
+
+        Raises:
+            LeaseLostError: If somebody with a later epoch was here.
+            ConnectError: If the target cannot be reached or written.
+        """
+        return None
+
+    async def begin_batch(self, context: PipelineContext, claim: Claim, sequence: int) -> SinkTransaction[T_contra]:
+        """Open the target for a batch of a durable run; its ``commit`` keeps the batch's number with the rows.
+
+        Args:
+            context: The run's state.
+            claim: Who writes.
+            sequence: The number of the batch, from 1, and one more than that of the batch before.
+
+        Raises:
+            LeaseLostError: If somebody with a later epoch was here; ``commit`` may raise it, too.
+            ConnectionLostError: If the same may succeed later; ``write`` and ``commit`` may raise it, too. After that
+                from ``commit``, only ``claim`` tells whether the batch was committed.
+            ConnectError: If the target cannot be opened.
+        """
+        return await self.begin(context)
+
+    async def complete(self, claim: Claim) -> None:
+        """Do what is to be done once after the last batch: move a file to its name, say. May be done again.
+
+        Raises:
+            LeaseLostError: If somebody with a later epoch was here.
+            ConnectError: If the target cannot be reached or written.
         """
 
     async def process(self, data: Iterable[T_contra], context: PipelineContext) -> StageResult[LoadReport]:

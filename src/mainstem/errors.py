@@ -17,6 +17,17 @@
     ├── WorkerDiedError       a worker process ended in the middle of its work
     ├── WorkerFunctionError   raised in a worker process, by an error that cannot leave it; the text is that error's
     ├── ConnectError          a source or sink cannot do what was asked
+    │   └── ConnectionLostError   a connection broke, or a server is not ready: the same again may succeed
+    ├── StoreError            the store of a durable run cannot do what was asked
+    ├── RunError              a durable run cannot begin or go on; ``pipeline`` and ``run_id`` name it
+    │   ├── RunCompletedError     it has completed
+    │   ├── RunActiveError        somebody else works on it
+    │   ├── PipelineChangedError  the pipeline is not the one it began with
+    │   ├── SourceChangedError    the input is not the one it began with
+    │   └── LeaseLostError        somebody else has taken it meanwhile
+    ├── GuaranteeError        a sink cannot promise what was asked for (also a ValueError)
+    ├── RejectLimitError      more records were rejected than the run allows
+    ├── AccountingError       the counts of a run do not add up: a stage says something else than it did
     └── MissingExtraError     an optional dependency is not installed (also an ImportError)
 
 Each is made from one message, so each survives pickling; what a handler needs beside the text are attributes.
@@ -107,6 +118,58 @@ class WorkerFunctionError(MainstemError):
 
 class ConnectError(MainstemError):
     """A source or sink cannot do what was asked: a wrong address, a missing table, a file that is no CSV."""
+
+
+class ConnectionLostError(ConnectError):
+    """A connection broke, or a server was not ready: nothing is wrong with the data, and the same may succeed later."""
+
+
+class StoreError(MainstemError):
+    """The store of a durable run cannot be reached, read or written, or is not one."""
+
+
+class RunError(MainstemError):
+    """A durable run cannot begin or go on.
+
+    Attributes:
+        pipeline: The pipeline's name.
+        run_id: The run's.
+    """
+
+    pipeline: str = ""
+    run_id: str = ""
+
+
+class RunCompletedError(RunError):
+    """The run has completed; another needs another ``run_id``."""
+
+
+class RunActiveError(RunError):
+    """Somebody else works on the run."""
+
+
+class PipelineChangedError(RunError):
+    """The pipeline is not the one that the run began with; the message has the difference."""
+
+
+class SourceChangedError(RunError):
+    """The input is not the one that the run began with; the message has the difference."""
+
+
+class LeaseLostError(RunError):
+    """Somebody else has taken the run meanwhile; nothing of what came after is committed."""
+
+
+class GuaranteeError(MainstemError, ValueError):
+    """A sink cannot promise what was asked for."""
+
+
+class RejectLimitError(MainstemError):
+    """More records were rejected than the run allows; ``__cause__`` is the error of the last."""
+
+
+class AccountingError(MainstemError):
+    """The counts of a run do not add up."""
 
 
 class MissingExtraError(MainstemError, ImportError):
