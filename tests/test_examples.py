@@ -28,19 +28,12 @@ def rows_of(database: Path, query: str) -> list[tuple[object, ...]]:
 def test_all_flights_are_imported_rejected_or_recognised_as_doubles(tmp_path: Path) -> None:
     database = tmp_path / "flights.db"
     result = flights_import.pipeline(f"sqlite:///{database}").run()
-    output = result.unwrap()
+    loaded = result.unwrap().records_loaded
     assert result.records_in == 336_776
     assert result.records_failed == len(result.context.errors) == 8_255
     assert {str(entry.error) for entry in result.context.errors} == {"no departure time: the flight was cancelled"}
-    loaded = output["load"].records_loaded
     assert loaded + result.records_filtered + result.records_failed == 336_776
     assert rows_of(database, "SELECT count(*) FROM flights") == [(loaded,)]
-    assert sum(output["flights_by_month"].values()) == loaded
-    ((average, carrier),) = rows_of(
-        database, "SELECT avg(delay_minutes), carrier FROM flights GROUP BY carrier ORDER BY 1 DESC LIMIT 1"
-    )
-    assert output["carrier_delays"][carrier] == pytest.approx(average)
-    assert max(output["carrier_delays"], key=output["carrier_delays"].__getitem__) == carrier
 
 
 def test_a_flight_has_aware_times_and_a_speed(tmp_path: Path) -> None:
@@ -50,7 +43,7 @@ def test_a_flight_has_aware_times_and_a_speed(tmp_path: Path) -> None:
     flights.write_text(HEADER + flight + cancelled + flight)
     database = tmp_path / "flights.db"
     result = flights_import.pipeline(f"sqlite:///{database}", flights).run()
-    assert result.unwrap()["load"].records_loaded == 1
+    assert result.unwrap().records_loaded == 1
     assert (result.records_in, result.records_failed, result.records_filtered) == (3, 1, 1)
     assert result.context.errors[0].record.flight == 1546
     ((departed, speed),) = rows_of(database, "SELECT departed, miles_per_hour FROM flights")

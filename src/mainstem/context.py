@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from mainstem.errors import NoCurrentContextError
+from mainstem.reject_limit import RejectLimit
 from mainstem.ids import new_id
 
 
@@ -105,6 +107,7 @@ class PipelineContext:
         "metadata",
         "pipeline_id",
         "progress",
+        "reject_limit",
         "started_at",
     )
 
@@ -118,6 +121,8 @@ class PipelineContext:
         self.progress: dict[str, StageProgress] = {}
         self.chunk_start: int = 0
         """Position, in the stage's whole input, of the first record it was handed: not 0 when it is fed in chunks."""
+        self.reject_limit: RejectLimit | None = None
+        """How many records may be rejected, if the run was given a limit."""
         self._path: str = ""
         self._started: float = perf_counter()
         self._finished: float | None = None
@@ -153,12 +158,34 @@ class PipelineContext:
 
         Returns:
             The entry that was added.
+
+        Raises:
+            RejectLimitError: If a record failed, and more are rejected now than the run allows. The one that goes over
+                the limit is added; those that come up until the run has stopped are not.
         """
         name = stage if stage is not None else self.current_stage or ""
         position = None if index is None else self.chunk_start + index
         entry = StageError(self._path + name, error, record, position, attempts=attempts)
-        self.errors.append(entry)
+        self._add(entry)
         return entry
+
+    def take_over(self, entries: Iterable[StageError]) -> None:
+        """Add errors that were recorded apart, in a context that is thrown away.
+
+        Raises:
+            RejectLimitError: As ``record_error`` does.
+        """
+        for entry in entries:
+            self._add(entry)
+
+    def _add(self, entry: StageError) -> None:
+        limit = self.reject_limit
+        if limit is None or entry.index is None:
+            self.errors.append(entry)
+            return
+        limit.check_open()
+        self.errors.append(entry)
+        limit.count(entry.error, next(iter(self.progress.values())).records_in if self.progress else 0)
 
     def add_time(self, *, retry_ms: float = 0.0, throttle_ms: float = 0.0) -> None:
         """Count time that the running stage spends on retries, or is held up by a rate limit, in milliseconds."""
@@ -179,7 +206,7 @@ class PipelineContext:
         side do not mix them up. Names of stages in its errors begin with ``name/``.
         """
         child = PipelineContext(pipeline_id or self.pipeline_id, metadata=self.metadata)
-        child.errors = self.errors
+        child.errors, child.reject_limit = self.errors, self.reject_limit
         child._path = f"{self._path}{name}/"
         return child
 

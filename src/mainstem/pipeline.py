@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, overload
 
 import anyio
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, Unpack
 
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE
@@ -52,9 +52,11 @@ Check: TypeAlias = Literal["first", "all"] | float
 """Which records to check against the stages' annotations: the first, all, or a share such as ``0.01``."""
 
 if TYPE_CHECKING:
+    from mainstem.durable.options import RunOptions
     from mainstem.pipeline_calls import (
         Execute,
         ExecuteFromSource,
+        FunctionOptions,
         LastStageOutputMismatch,
         Run,
         RunFromSource,
@@ -62,7 +64,6 @@ if TYPE_CHECKING:
         StreamFromSource,
     )
     from mainstem.pipeline_run import PipelineRun
-    from mainstem.retry import RetryPolicy
 
     # How a wrong last stage is seen by every type checker: reading ``execute`` from a pipeline whose stages end in
     # something else than its ``Out`` gives an object that cannot be called, and whose name is the message.
@@ -163,9 +164,19 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             self._set_up(name, event_bus, hook_timeout, check)
 
         async def execute(
-            self, data: Any = None, *, context: PipelineContext | None = None, workers: int | Workers | None = None
+            self,
+            data: Any = None,
+            *,
+            context: PipelineContext | None = None,
+            workers: int | Workers | None = None,
+            **options: Unpack[RunOptions],
         ) -> PipelineResult[Any]:
-            """Run the stages on ``data``, in memory.
+            """Run the stages on ``data``, in memory; with a ``store`` or a ``run_id`` durably.
+
+            A durable run from a source, or a given input, to a sink is committed batch by batch. If it is killed, fails
+            or is cancelled, running it again under its ``run_id`` goes on after the last batch, with nothing lost, and
+            into a sink that keeps the number of its last batch (see ``SinkStage``) nothing doubled. Rejects are kept in
+            the store, and ``context.errors`` holds the latest only.
 
             Args:
                 data: The input; left out when the first stage is a source.
@@ -174,23 +185,35 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
                     ``mainstem[processes]``. Their functions may be any, lambdas included, that hold nothing which
                     belongs to this process alone (a lock, an open file); the same goes for records. Where sending
                     takes longer than working, all stays in this process, and a note in the result says so.
+                options: What makes the run durable, and how many records may be rejected: see ``RunOptions``.
 
             Returns:
-                The result: never an ``Exception`` of a stage, which is in ``result.error``.
+                The result: never an ``Exception`` of a stage, which is in ``result.error``. Its counts are those of all
+                attempts at a durable run together.
 
             Raises:
                 StageTypeError: If the last stage does not give what the pipeline is annotated with.
                 NotSendableError: If there are ``workers`` and a stage cannot be sent to them.
                 MissingExtraError: If there are ``workers`` and ``mainstem[processes]`` is not installed.
+                TypeError: If there is no such option.
+                ValueError: If an option is out of range.
+                RunError: If a durable run has completed, somebody works on it, or pipeline or input have changed.
+                StoreError: If its store cannot be reached, or does not belong to the target.
+                GuaranteeError: If its sink cannot promise what was asked for.
                 BaseException: What is no ``Exception`` passes through: a cancellation, ``KeyboardInterrupt``,
                     ``SystemExit``.
             """
             self._check_output()
             context = PipelineContext() if context is None else context
-            return await self._begin_run(context, workers).execute(data)
+            return await self._begin_run(context, workers, options).execute(data)
 
         def run(
-            self, data: Any = None, *, context: PipelineContext | None = None, workers: int | Workers | None = None
+            self,
+            data: Any = None,
+            *,
+            context: PipelineContext | None = None,
+            workers: int | Workers | None = None,
+            **options: Unpack[RunOptions],
         ) -> PipelineResult[Any]:
             """Do what ``execute`` does, and wait for it; for code that is not async.
 
@@ -203,7 +226,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             async def execute() -> None:
                 # Not returned: asyncio's run() makes the text of its task, the result with all its records included,
                 # when it puts its signal handler back (signal.signal() looks it up in an Enum).
-                results.append(await self.execute(data, context=context, workers=workers))
+                results.append(await self.execute(data, context=context, workers=workers, **options))
 
             anyio.run(execute)
             return results[0]
@@ -348,23 +371,13 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
     def map(
         self: Pipeline[I, O, Iterable[T]],
         fn: Callable[[T], Awaitable[U]],
-        *,
-        continue_on_error: bool = False,
-        concurrency: int = 1,
-        retry: RetryPolicy | None = None,
-        timeout: float | None = None,
-        name: str | None = None,
+        **options: Unpack[FunctionOptions],
     ) -> Pipeline[I, O, list[U]]: ...
     @overload
     def map(
         self: Pipeline[I, O, Iterable[T]],
         fn: Callable[[T], U],
-        *,
-        continue_on_error: bool = False,
-        concurrency: int = 1,
-        retry: RetryPolicy | None = None,
-        timeout: float | None = None,
-        name: str | None = None,
+        **options: Unpack[FunctionOptions],
     ) -> Pipeline[I, O, list[U]]: ...
     def map(self: Pipeline[Any, Any, Any], fn: Callable[[Any], Any], **options: Any) -> Any:
         """Add ``MapStage(fn, ...)``; a lambda's parameter is inferred here."""
@@ -373,46 +386,18 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
     def filter(
         self: Pipeline[I, O, Iterable[T]],
         predicate: Callable[[T], bool | Awaitable[bool]],
-        *,
-        continue_on_error: bool = False,
-        concurrency: int = 1,
-        retry: RetryPolicy | None = None,
-        timeout: float | None = None,
-        name: str | None = None,
+        **options: Unpack[FunctionOptions],
     ) -> Pipeline[I, O, list[T]]:
         """Add ``FilterStage(predicate, ...)``."""
-        return self.add_stage(
-            FilterStage[T](
-                predicate,
-                continue_on_error=continue_on_error,
-                concurrency=concurrency,
-                retry=retry,
-                timeout=timeout,
-                name=name,
-            )
-        )
+        return self.add_stage(FilterStage[T](predicate, **options))
 
     def tap(
         self: Pipeline[I, O, Iterable[T]],
         fn: Callable[[T], object],
-        *,
-        continue_on_error: bool = False,
-        concurrency: int = 1,
-        retry: RetryPolicy | None = None,
-        timeout: float | None = None,
-        name: str | None = None,
+        **options: Unpack[FunctionOptions],
     ) -> Pipeline[I, O, list[T]]:
         """Add ``TapStage(fn, ...)``."""
-        return self.add_stage(
-            TapStage[T](
-                fn,
-                continue_on_error=continue_on_error,
-                concurrency=concurrency,
-                retry=retry,
-                timeout=timeout,
-                name=name,
-            )
-        )
+        return self.add_stage(TapStage[T](fn, **options))
 
     def batch(self: Pipeline[I, O, Iterable[T]], size: int) -> Pipeline[I, O, list[list[T]]]:
         """Add ``BatchStage(size)``."""
@@ -456,7 +441,14 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
         name = context.current_stage or self.name
         return await self._begin_run(context.child(name, pipeline_id=new_id())).execute(data)
 
-    def _begin_run(self, context: PipelineContext, workers: int | Workers | None = None) -> PipelineRun:
+    def _begin_run(
+        self, context: PipelineContext, workers: int | Workers | None = None, options: RunOptions | None = None
+    ) -> PipelineRun:
+        durability = None
+        if options:
+            from mainstem.durable.options import durability_of  # late: most runs have none
+
+            durability, context.reject_limit = durability_of(**options)
         from mainstem.pipeline_run import PipelineRun  # late: what runs a pipeline takes as long to import as the rest
 
         names = unique_names(self._stages)
@@ -474,6 +466,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             self._event_bus,
             self._event_source,
             Workers.of(workers),
+            durability,
         )
 
     def _check_output(self) -> None:

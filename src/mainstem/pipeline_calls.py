@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
-from typing import Generic, Protocol
+from typing import Generic, Protocol, TypedDict
 
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, Unpack
 
 from mainstem.context import PipelineContext
+from mainstem.durable.options import RunOptions
 from mainstem.result import PipelineResult
+from mainstem.retry import RetryPolicy
 from mainstem.streaming import PipelineStream
 from mainstem.workers import Workers
 
@@ -19,11 +21,26 @@ O = TypeVar("O")  # noqa: E741
 N = TypeVar("N")
 
 
+class FunctionOptions(TypedDict, total=False):
+    """Options of the stages that call a function for each record: see ``MapStage``."""
+
+    continue_on_error: bool
+    concurrency: int
+    retry: RetryPolicy | None
+    timeout: float | None
+    name: str | None
+
+
 class Execute(Protocol[In_contra, Out_co]):
     """``execute`` of a finished pipeline."""
 
     async def __call__(
-        self, data: In_contra, *, context: PipelineContext | None = None, workers: int | Workers | None = None
+        self,
+        data: In_contra,
+        *,
+        context: PipelineContext | None = None,
+        workers: int | Workers | None = None,
+        **options: Unpack[RunOptions],
     ) -> PipelineResult[Out_co]: ...
 
 
@@ -31,7 +48,12 @@ class ExecuteFromSource(Protocol[Out_co]):
     """``execute`` of a finished pipeline that begins with a source."""
 
     async def __call__(
-        self, data: None = None, *, context: PipelineContext | None = None, workers: int | Workers | None = None
+        self,
+        data: None = None,
+        *,
+        context: PipelineContext | None = None,
+        workers: int | Workers | None = None,
+        **options: Unpack[RunOptions],
     ) -> PipelineResult[Out_co]: ...
 
 
@@ -39,7 +61,12 @@ class Run(Protocol[In_contra, Out_co]):
     """``run`` of a finished pipeline."""
 
     def __call__(
-        self, data: In_contra, *, context: PipelineContext | None = None, workers: int | Workers | None = None
+        self,
+        data: In_contra,
+        *,
+        context: PipelineContext | None = None,
+        workers: int | Workers | None = None,
+        **options: Unpack[RunOptions],
     ) -> PipelineResult[Out_co]: ...
 
 
@@ -47,7 +74,12 @@ class RunFromSource(Protocol[Out_co]):
     """``run`` of a finished pipeline that begins with a source."""
 
     def __call__(
-        self, data: None = None, *, context: PipelineContext | None = None, workers: int | Workers | None = None
+        self,
+        data: None = None,
+        *,
+        context: PipelineContext | None = None,
+        workers: int | Workers | None = None,
+        **options: Unpack[RunOptions],
     ) -> PipelineResult[Out_co]: ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from time import perf_counter, thread_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import anyio
@@ -19,7 +19,7 @@ from mainstem.engine.layout import lay_out
 from mainstem.engine.line import StageFailed
 from mainstem.engine.memory import MemoryRun
 from mainstem.engine.plan import can_be_shipped
-from mainstem.errors import StopPipeline, StreamClosedError, describe_error
+from mainstem.errors import RejectLimitError, StopPipeline, StreamClosedError, describe_error
 from mainstem.events import Event, EventBus, EventType
 from mainstem.hooks import Hooks, call_hooks
 from mainstem.result import PipelineResult, StageResult
@@ -29,6 +29,10 @@ from mainstem.stage_run import count_records, summarize
 from mainstem.streaming import PipelineStream
 from mainstem.typecheck import RecordNet
 from mainstem.workers import Workers
+
+if TYPE_CHECKING:
+    from mainstem.durable.options import Durability
+    from mainstem.durable.run import DurableRun
 
 logger = logging.getLogger("mainstem.pipeline")
 
@@ -46,6 +50,7 @@ class PipelineRun:
         event_bus: Where its events go.
         event_source: What they name as their source.
         workers: Worker processes that it may use.
+        durability: What makes it durable, if it is.
     """
 
     def __init__(
@@ -59,7 +64,9 @@ class PipelineRun:
         event_bus: EventBus,
         event_source: str,
         workers: Workers | None = None,
+        durability: Durability | None = None,
     ) -> None:
+        self._durability = durability
         self._name, self._stages, self._names, self._context = name, stages, names, context
         self._hooks, self._nets = hooks, nets
         self._event_bus, self._event_source = event_bus, event_source
@@ -82,13 +89,53 @@ class PipelineRun:
         return workers, ()
 
     async def execute(self, data: Any) -> PipelineResult[Any]:
-        """Run the stages in memory."""
-        run = MemoryRun(self._stages, self._names, self._context, self._hooks, self._nets, self._workers)
+        """Run the stages in memory, or durably.
+
+        Raises:
+            RunError: If a durable run cannot begin or be resumed.
+            StoreError: If its store cannot be reached, or is not that of the target.
+            GuaranteeError: If its sink cannot promise what was asked for.
+        """
+        if self._durability is None:
+            run = MemoryRun(self._stages, self._names, self._context, self._hooks, self._nets, self._workers)
+            return await self._execute(run, data)
+        durable = self._durable_run(self._durability)
+        error: BaseException | None = None
+        status = "cancelled"
+        try:
+            await durable.open(data)
+            result = await self._execute(durable, data)
+            error, status = result.error, "completed" if result.success else "failed"
+            return result
+        except GeneratorExit as closed:
+            durable.end_blocking(status, closed)
+            raise
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            await durable.end(status, error)
+
+    def _durable_run(self, durability: Durability) -> DurableRun:
+        from mainstem.durable.run import DurableRun  # late: most runs are not
+
+        return DurableRun(
+            self._name,
+            self._stages,
+            self._names,
+            self._context,
+            self._hooks,
+            self._nets,
+            self._workers,
+            durability,
+        )
+
+    async def _execute(self, run: MemoryRun | DurableRun, data: Any) -> PipelineResult[Any]:
         result: StageResult[Any]
         try:
             with context_of_run(self._context):
                 await self._begin()
-                result = await run.run(data)
+                result = self._check_rejects(await run.run(data))
                 await self._tell_hooks(result, result.data)
         except StopPipeline as stop:
             result = self._stopped(stop)
@@ -99,6 +146,18 @@ class PipelineRun:
             raise
         await self._end(result)
         return self._conclude(result, run, result.data, count_records(data))
+
+    def _check_rejects(self, result: StageResult[Any]) -> StageResult[Any]:
+        """Look once more at the share of rejects, now that all is read; a durable run has done so already."""
+        limit, progress = self._context.reject_limit, self._context.progress
+        if limit is None or not result.success or self._durability is not None or not progress:
+            return result
+        try:
+            limit.check_end(next(iter(progress.values())).records_in)
+        except RejectLimitError as error:
+            self._context.record_error(error, stage=self._name)
+            return StageResult.failure(error)
+        return result
 
     def stream(self, data: Any, *, chunk_size: int, ordered: bool, max_in_flight: int | None) -> PipelineStream[Any]:
         """Return the run as a stream; it begins when the first chunk is asked for."""

@@ -11,7 +11,7 @@ from types import NoneType
 from typing import Any, Protocol
 
 from mainstem.context import PipelineContext, StageProgress
-from mainstem.errors import StageContractError, StageFailedError, add_note_once
+from mainstem.errors import RejectLimitError, StageContractError, StageFailedError, add_note_once
 from mainstem.result import CompositeResult, StageResult
 from mainstem.stage_timing import StageTiming
 from mainstem.typecheck import RecordNet
@@ -90,6 +90,7 @@ class StageRun:
         "net",
         "notes",
         "parts",
+        "position",
         "progress",
         "stage",
         "state",
@@ -120,6 +121,8 @@ class StageRun:
         self.succeeded = True
         """Whether all that it was fed so far succeeded."""
         self.error: Exception | None = None
+        self.position: Mapping[str, Any] | None = None
+        """Where its last chunk ends, if it is a source."""
         self.parts: Mapping[str, StageResult[Any]] | None = None
         """The results of the parts, where the stage is made of stages."""
 
@@ -243,7 +246,9 @@ class StageRun:
         if not any(known is error or known is error.__cause__ for known in recorded):
             self.context.record_error(error, stage=self.name)
         failed = result.records_failed
-        if not result.records_processed and not failed and data is not _AT_END:
+        if isinstance(error, RejectLimitError):
+            failed = sum(entry.index is not None for entry in self.context.errors[errors_before:])
+        elif not result.records_processed and not failed and data is not _AT_END:
             failed = max(1, count_records(data))
         return replace(result, data=None, error=error, records_failed=failed)
 

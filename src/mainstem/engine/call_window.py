@@ -16,6 +16,7 @@ import anyio
 
 from mainstem.context import PipelineContext, context_of_run
 from mainstem.engine.background import end, is_urgent, raise_if_urgent, start_in_background
+from mainstem.engine.barrier import Barrier
 from mainstem.engine.closing import closing
 from mainstem.engine.line import StageFailed
 from mainstem.hooks import Hooks
@@ -30,7 +31,7 @@ _PENDING = object()
 class _Chunk:
     """Records whose calls are under way or still to be made."""
 
-    __slots__ = ("answers", "calls", "fails", "first", "left", "records", "remaining")
+    __slots__ = ("answers", "calls", "fails", "first", "left", "passed", "records", "remaining")
 
     def __init__(self, records: Sequence[Any], first: int, *, fails: bool) -> None:
         self.fails = fails
@@ -42,6 +43,8 @@ class _Chunk:
         self.answers: list[Any] = [_PENDING] * len(records)
         self.calls = Calls(records, self.answers)
         self.left = len(records)
+        self.passed: anyio.Event | None = anyio.Event() if isinstance(records, Barrier) else None
+        """Is set when it has been handed on, if it is a barrier: until then no chunk after it is taken."""
 
     def concluded(self) -> Calls:
         """Return what the calls gave."""
@@ -107,6 +110,8 @@ class CallWindow:
             while (chunk := await self._next_done()) is not None:
                 yield await self._hand_out(chunk)
                 self._room.release()
+                if chunk.passed is not None:
+                    chunk.passed.set()
             if self._error is not None:
                 raise self._error
         finally:
@@ -114,8 +119,11 @@ class CallWindow:
             raise_if_urgent(self._error)
         self._run.complete()
 
-    async def _hand_out(self, chunk: _Chunk) -> list[Any]:
+    async def _hand_out(self, chunk: _Chunk) -> Sequence[Any]:
         run = self._run
+        if isinstance(chunk.records, Barrier):
+            chunk.records.pass_by([run])
+            return chunk.records
         with context_of_run(run.context):
             result = await run.feed_with(partial(self._conclude, chunk), chunk.records)
             if not result.success:
@@ -136,10 +144,10 @@ class CallWindow:
         """Wait for the next chunk to hand out."""
         while True:
             for chunk in self._under_way:
-                if chunk.settled():
+                if chunk.settled() and (chunk.passed is None or chunk is self._under_way[0]):
                     self._under_way.remove(chunk)
                     return chunk
-                if self._ordered or self._failed:
+                if self._ordered or self._failed or chunk.passed is not None:
                     break
             hopeless = self._error is not None and not isinstance(self._error, Exception)
             if hopeless or (self._ended and not self._under_way):
@@ -165,7 +173,8 @@ class CallWindow:
 
     async def _pull(self, upstream: AsyncGenerator[Sequence[Any], None]) -> None:
         """Take the chunks, from first to last in one task: their source may have opened things that want that."""
-        run, fails, first, fed = self._run, not self._stage.continue_on_error, 0, False
+        run, fails, fed = self._run, not self._stage.continue_on_error, False
+        first = run.progress.records_in
         async with closing(upstream) as chunks:
             while True:
                 self._activity.block(True)
@@ -177,13 +186,16 @@ class CallWindow:
                 if records is None and fed:
                     break
                 fed, records = True, records or []  # of no input at all there is one chunk, as in an empty run
-                if self._hooks is not None:
+                if self._hooks is not None and not isinstance(records, Barrier):
                     await self._hooks.call_before(run.name, records, run.context)
                 chunk = _Chunk(records, first, fails=fails)
                 first += len(records)
                 self._under_way.append(chunk)
-                self._to_call.append(chunk)
+                if chunk.passed is None:
+                    self._to_call.append(chunk)
                 self._announce()
+                if chunk.passed is not None:
+                    await chunk.passed.wait()
         self._stop(None)
 
     async def _call_each(self) -> None:

@@ -14,6 +14,8 @@ from typing import Any, TypeGuard, cast
 from mainstem.context import PipelineContext, StageProgress, context_of_run
 from mainstem.endpoints import Load, SinkStage, SourceStage
 from mainstem.engine.background import in_trio
+from mainstem.engine.barrier import Barrier, Batches, records_before
+from mainstem.engine.batch_load import BatchLoad
 from mainstem.engine.call_window import CallWindow
 from mainstem.engine.chunks import Reader, is_async, read_source
 from mainstem.engine.closing import closing
@@ -21,6 +23,7 @@ from mainstem.engine.hand_off import HandOff
 from mainstem.engine.layout import Layout, Section
 from mainstem.engine.line import Demand, Line, StageFailed
 from mainstem.engine.plan import overlaps_calls
+from mainstem.engine.stage_errors import StageErrors
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
@@ -50,6 +53,7 @@ class ChunkedRun:
         alongside: Whether parts run beside one another.
         ordered: Whether the output keeps the order of the input.
         workers: The worker processes that the run may use, if the layouts have sections for them.
+        batches: The batches in which a durable run is committed; its last stage is a sink.
 
     Attributes:
         stage_runs: The stages that have begun, in order.
@@ -71,7 +75,9 @@ class ChunkedRun:
         alongside: bool,
         ordered: bool = True,
         workers: Workers | None = None,
+        batches: Batches | None = None,
     ) -> None:
+        self._batches = batches
         self._stages, self._names, self._context, self._nets = stages, names, context, nets
         self._hooks = hooks
         self.layouts, self.chunk_size = layouts, chunk_size
@@ -115,7 +121,8 @@ class ChunkedRun:
         """Return what a stage keeps from chunk to chunk within a run, new; ``None`` if it keeps nothing, or can't."""
         stage: Any = self._stages[at]
         if isinstance(stage, SinkStage):
-            return Load(stage)  # pyright: ignore[reportUnknownArgumentType]
+            sink: SinkStage[Any] = stage
+            return Load(sink) if self._batches is None else self._batches.load_into(sink)
         if stage.kind is StageKind.ELEMENTWISE:
             return None
         return stage.begin() if isinstance(stage, _MAY_KEEP_STATE) else None
@@ -126,6 +133,9 @@ class ChunkedRun:
             self._stages[at], self._names[at], context, None if self._nets is None else self._nets[at], state
         )
         self.stage_runs.append(run)
+        if self._batches is not None:
+            context.errors = StageErrors(self._context.errors)
+            self._batches.restore(run)
         return run
 
     def _begin_sections(self, layout: Layout) -> list[list[StageRun]]:
@@ -155,6 +165,13 @@ class ChunkedRun:
             chunks = self._read(reader, data, first)
         else:
             chunks = self._watch_source(source, self._read_source(source, data, room))
+        if (
+            self._batches is not None
+            and len(self.layouts) == 1
+            and end is not None
+            and isinstance(end.state, BatchLoad)
+        ):
+            chunks = self._in_batches(self._batches, source, chunks)
         for section, runs, wanted in zip(layout.sections, sections, demands, strict=True):
             chunks = self._hand_off(chunks, section.ahead, before, runs[0] if runs else end)
             if section.overlaps:
@@ -183,15 +200,29 @@ class ChunkedRun:
         raise StageFailed(first, first.interrupt(reader.error))
 
     async def _read_source(self, source: StageRun, data: Any, room: Callable[[int], int]) -> Chunks:
+        start = None if self._batches is None else self._batches.start
         try:
-            async with closing(read_source(source, data, room, self.chunk_size)) as chunks:
+            async with closing(read_source(source, data, room, self.chunk_size, start)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except Exception as error:
-            of_a_record = any(entry.error is error and entry.index is not None for entry in self._context.errors)
+            of_a_record = any(entry.error is error and entry.index is not None for entry in source.context.errors)
             source.account(0, 1 if of_a_record else 0, 0)
             raise StageFailed(source, source.interrupt(error)) from error
         source.complete()
+
+    async def _in_batches(self, batches: Batches, source: StageRun | None, upstream: Chunks) -> Chunks:
+        """Put a barrier after each chunk at which a batch is to end."""
+        read = ended = records_before(batches.start) if source is None else source.progress.records_in
+        async with closing(upstream) as chunks:
+            async for chunk in chunks:
+                yield chunk
+                read = read + len(chunk) if source is None else source.progress.records_in
+                barrier = batches.end_batch(read - ended, {"record": read} if source is None else source.position)
+                if barrier is not None:
+                    barrier.pass_by([] if source is None else [source])
+                    yield barrier
+                    ended = read
 
     def _watch_source(self, source: StageRun, chunks: Chunks) -> Chunks:
         return chunks if self._hooks is None else self._with_hooks(self._hooks, source, chunks)
@@ -240,6 +271,10 @@ class ChunkedRun:
     async def _through(self, line: Line, upstream: Chunks, reader: Reader | None) -> Chunks:
         async with closing(upstream) as chunks:
             async for chunk in chunks:
+                if isinstance(chunk, Barrier):
+                    chunk.pass_by(line.runs)
+                    yield chunk
+                    continue
                 for piece in line.cut(chunk):
                     yield await line.feed(piece, last=reader is not None and reader.last and piece is chunk)
                 if line.room == 0:
@@ -263,6 +298,8 @@ class ChunkedRun:
     async def _collect_in_context(self, end: StageRun, upstream: Chunks) -> Any:
         load = end.state
         async with closing(upstream) as chunks:
+            if isinstance(load, BatchLoad):
+                return await self._load_batches(end, load, chunks)
             if isinstance(load, Load):
                 return await self._load(end, load, chunks)
             if load is not None:
@@ -284,6 +321,35 @@ class ChunkedRun:
         except BaseException as error:
             await load.abort(run.error or error)
             raise
+
+    async def _load_batches(self, run: StageRun, load: BatchLoad, chunks: closing[Sequence[Any]]) -> Any:
+        records: list[Any] = []
+        try:
+            async for chunk in chunks:
+                if isinstance(chunk, Barrier):
+                    await self._load_batch(run, load, records, chunk)
+                    records = []
+                else:
+                    records += chunk
+            assert self._batches is not None
+            barrier = self._batches.last_barrier()
+            barrier.pass_by([each for each in self.stage_runs if each is not run])
+            await self._load_batch(run, load, records, barrier)
+            return await self._finish(run)
+        except BaseException as error:
+            await load.abort(run.error or error)
+            raise
+
+    async def _load_batch(self, run: StageRun, load: BatchLoad, records: list[Any], barrier: Barrier) -> None:
+        """Write a batch, and commit it: what belongs to it into the store first, then the rows."""
+        assert self._batches is not None
+        if records:
+            await self._call_before(run, records)
+        _require(run, await run.feed(records))
+        barrier.pass_by([run])
+        await self._batches.prepare(barrier)
+        _require(run, await run.call(load.commit))
+        self._batches.committed()
 
     async def _feed_all(self, run: StageRun, chunks: closing[Sequence[Any]]) -> None:
         async for chunk in chunks:

@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 
+from mainstem.endpoints import Position
 from mainstem.engine.background import end, raise_if_urgent, start_in_background
 from mainstem.engine.closing import CLOSING_SECONDS, closing
 from mainstem.errors import StageContractError, add_note_once
@@ -204,9 +205,9 @@ class _Arrivals(AbstractAsyncContextManager[Any]):
 
 
 async def read_source(
-    source: StageRun, data: Any, room: Callable[[int], int], chunk_size: int
+    source: StageRun, data: Any, room: Callable[[int], int], chunk_size: int, start: Position | None = None
 ) -> AsyncGenerator[Sequence[Any], None]:
-    """Give the chunks of a source stage, and count them.
+    """Give the chunks of a source stage from a position on, and count them; ``source.position`` is where each ends.
 
     Raises:
         StageContractError: If ``data`` is given; a source takes none.
@@ -215,7 +216,9 @@ async def read_source(
     if data is not None:
         raise StageContractError(f"source {source.name!r} takes no input, and was given {type(data).__name__}")
     context, stage = source.context, source.stage
-    reading: Any = getattr(stage, "read")(context, chunk_size=min(chunk_size, room(0)))  # noqa: B009 - a SourceStage's
+    where: dict[str, Any] = {} if start is None else {"start": start}
+    read: Any = getattr(stage, "read")  # noqa: B009 - a SourceStage's
+    reading = read(context, chunk_size=min(chunk_size, room(0)), **where)
     yielded = perf_counter()
     async with closing(reading) as chunks:
         while room(0):
@@ -227,6 +230,7 @@ async def read_source(
                 source.account(0, 0, spent)
                 break
             source.account(len(chunk.records), chunk.records_failed, spent)
+            source.position = chunk.position
             records: Any = chunk.records
             yield records if type(records) is list else list(records)
             yielded = await _give_turn(yielded)

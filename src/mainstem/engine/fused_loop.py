@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from mainstem.context import context_of_run
+from mainstem.errors import RejectLimitError
 from mainstem.result import StageResult
 from mainstem.stage_run import StageRun
 from mainstem.stages.record_function_stage import LoopStep, RecordFunctionStage
@@ -170,7 +171,11 @@ class FusedLoop:
             failed[at] += 1
             run, step = self._runs[at], self._steps[at]
             context.current_stage, context.chunk_start = run.name, run.progress.records_in
-            error = step.record_failure(context, record, position, error)
+            try:
+                error = step.record_failure(context, record, position, error)
+            except RejectLimitError as limit:
+                stopped_by.append((run, limit))
+                return True
             if not step.go_on:
                 stopped_by.append((run, error))
             return not step.go_on

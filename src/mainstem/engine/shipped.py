@@ -13,6 +13,7 @@ from time import perf_counter
 from types import NoneType
 from typing import Any
 
+from mainstem.engine.barrier import Barrier
 from mainstem.engine.chunk_feed import Change, ChunkFeed
 from mainstem.engine.closing import closing
 from mainstem.engine.line import Line, StageFailed
@@ -59,7 +60,7 @@ class ShippedSection:
         self._line = Line(runs, None) if runs else None
         self._cost = ShippingCost(workers.count)
         self._pool: ProcessPool | None = None
-        self._taken = 0
+        self._taken = runs[0].progress.records_in if runs else 0
         self._under_way: deque[Piece] = deque()
         self._alongside, self._change = alongside, Change()
 
@@ -126,6 +127,12 @@ class ShippedSection:
                 raise feed.error
 
     async def _take(self, chunk: Sequence[Any]) -> AsyncGenerator[Sequence[Any], None]:
+        if isinstance(chunk, Barrier):
+            while self._under_way:
+                yield await self._next_done()
+            chunk.pass_by(self._runs)
+            yield chunk
+            return
         at = 0
         while at < len(chunk):
             if self._pool is None and not self._goes_to_workers(len(chunk)):

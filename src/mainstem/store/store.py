@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 
 from mainstem.store.model import (
     Checkpoint,
@@ -34,9 +35,11 @@ class Store(ABC):
 
     Attributes:
         url: Where it is, without secrets.
+        file: The file that holds it, its path resolved; ``None`` if it is none.
     """
 
     url: str
+    file: Path | None = None
 
     @abstractmethod
     def begin(self, request: RunRequest) -> Lease:

@@ -1,0 +1,1 @@
+"""Durable runs: resumed after a crash, with nothing lost and nothing doubled."""

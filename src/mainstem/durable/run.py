@@ -1,0 +1,323 @@
+"""One attempt at a durable run: taken in the store and in the target, run batch by batch, and ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence, Sized
+from itertools import islice
+from typing import Any
+
+from anyio import CancelScope
+from anyio.to_thread import run_sync
+
+from mainstem.context import PipelineContext
+from mainstem.durable.batches import RunBatches
+from mainstem.durable.heartbeat import Heartbeat
+from mainstem.durable.options import Durability
+from mainstem.durable.shape import shape_of
+from mainstem.endpoints import CHUNK_SIZE, Claim, Guarantee, Position, SinkStage, SourceStage
+from mainstem.engine.barrier import records_before
+from mainstem.engine.chunked import ChunkedRun
+from mainstem.engine.chunks import Reader, is_async
+from mainstem.engine.closing import closing
+from mainstem.engine.layout import Layout, lay_out
+from mainstem.engine.line import StageFailed
+from mainstem.engine.stage_errors import RecentErrors
+from mainstem.errors import (
+    GuaranteeError,
+    LeaseLostError,
+    RejectLimitError,
+    RunError,
+    StoreError,
+    add_note_once,
+    describe_error,
+)
+from mainstem.hooks import Hooks
+from mainstem.result import StageResult
+from mainstem.stage import PipelineStage
+from mainstem.stage_run import StageRun
+from mainstem.store.model import Checkpoint, Lease, NewReject, RunRequest, RunStatus
+from mainstem.store.open import open_store
+from mainstem.store.owner import this_process
+from mainstem.store.store import Store
+from mainstem.typecheck import RecordNet
+from mainstem.workers import Workers
+
+logger = logging.getLogger("mainstem.durable")
+
+
+class DurableRun:
+    """One attempt at a run that can be resumed.
+
+    A pipeline that ends in a sink is committed batch by batch, if nothing in it needs its whole input, and else in one
+    batch at its end. One that ends in no sink is run as it is, and its rejects are kept when it has ended.
+
+    Args:
+        pipeline: The pipeline's name.
+        stages: The stages.
+        names: Their names in reports.
+        context: The run's context.
+        hooks: The pipeline's hooks.
+        nets: Checks of each stage's output, if they were asked for.
+        workers: Worker processes that it may use.
+        durability: What it was told.
+
+    Attributes:
+        stage_runs: The stages that have begun, in order.
+        reader: What read the input, if that was given and not a source's.
+        layouts: The segments of the pipeline.
+        chunk_size: Records in a chunk.
+    """
+
+    def __init__(
+        self,
+        pipeline: str,
+        stages: Sequence[PipelineStage[Any, Any]],
+        names: Sequence[str],
+        context: PipelineContext,
+        hooks: Hooks,
+        nets: Sequence[RecordNet] | None,
+        workers: Workers | None,
+        durability: Durability,
+    ) -> None:
+        self._pipeline, self._stages, self._names, self._context = pipeline, stages, names, context
+        self._durability = durability
+        last = stages[-1] if stages else None
+        self._sink: SinkStage[Any] | None = last if isinstance(last, SinkStage) else None
+        self.guarantee = Guarantee.AT_LEAST_ONCE if self._sink is None else self._sink.durable_guarantee
+        self._check_guarantee()
+        self.chunk_size = min(CHUNK_SIZE, durability.commit_records or CHUNK_SIZE)
+        self.layouts: Sequence[Layout] = lay_out(
+            stages,
+            alongside=True,
+            chunk_size=self.chunk_size,
+            max_in_flight=None,
+            async_input=False,
+            workers=workers,
+        )
+        self._hooks = hooks if hooks.watch_stages else None
+        self._nets, self._workers = nets, workers
+        self.stage_runs: list[StageRun] = []
+        self.reader: Reader | None = None
+        self._store: Store | None = None
+        self._lease: Lease | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._batches: RunBatches | None = None
+        self._checkpoint: Checkpoint | None = None
+        self._failed: tuple[int, Exception] | None = None
+        """The stage that cannot be reached, before anything is read, and why."""
+
+    def _check_guarantee(self) -> None:
+        wanted = self._durability.guarantee
+        if wanted is not Guarantee.EXACTLY_ONCE or self.guarantee is wanted:
+            return
+        if self._sink is None:
+            reason = "it ends in no sink, and what it gives is in memory only"
+        else:
+            reason = (
+                f"its sink {self._names[-1]!r} ({self._sink.target}) promises {self.guarantee.value}: it keeps no "
+                "number of the last batch with its rows"
+            )
+        raise GuaranteeError(f"pipeline {self._pipeline!r} cannot run {wanted.value}: {reason}")
+
+    async def open(self, data: Any) -> None:
+        """Take the run, and find out where to go on.
+
+        Raises:
+            RunError: If it has completed, somebody works on it, or the pipeline or its input changed.
+            StoreError: If the store cannot be reached, or does not belong to the target.
+            ConnectError: If the source or the target cannot be reached.
+        """
+        source = await self._fingerprint(data)
+        if self._failed is not None:
+            return
+        durability = self._durability
+        request = RunRequest(
+            pipeline=self._pipeline,
+            run_id=durability.run_id,
+            shape=shape_of(self._stages, self._names),
+            source=source,
+            target=durability.target,
+            owner=this_process(),
+            lease_seconds=durability.lease_seconds,
+            force=durability.force,
+        )
+        self._store = store = await run_sync(open_store, durability.store)
+        self._refuse_shared_file(store)
+        self._lease = lease = await run_sync(store.begin, request)
+        self._heartbeat = Heartbeat(store, lease)
+        self._heartbeat.start()
+        claim = Claim(f"{lease.pipeline}/{lease.run_id}", lease.epoch)
+        committed = await self._last_in_target(lease, claim)
+        if self._failed is not None:
+            return
+        self._checkpoint = await run_sync(store.settle, lease, committed)
+        self._batches = RunBatches(store, lease, self._checkpoint, durability, claim, self._context.reject_limit)
+        if self._context.reject_limit is not None and self._checkpoint is not None:
+            counts = self._checkpoint.counts.values()
+            self._context.reject_limit.rejected = sum(each.records_failed for each in counts)
+        self._context.errors = RecentErrors()
+
+    def _refuse_shared_file(self, store: Store) -> None:
+        file = None if self._sink is None else self._sink.locked_file
+        if file is not None and file == store.file:
+            raise StoreError(
+                f"the store and the target are the same file, {file}, and neither could be written while the other is: "
+                "keep the store in a file of its own (store=..., --store or MAINSTEM_STORE)"
+            )
+
+    async def _fingerprint(self, data: Any) -> Mapping[str, Any] | None:
+        first = self._stages[0] if self._stages else None
+        if not isinstance(first, SourceStage):
+            return {"records": len(data)} if isinstance(data, Sized) else None
+        try:
+            return await first.fingerprint()
+        except Exception as error:
+            self._failed = (0, error)
+            return None
+
+    async def _last_in_target(self, lease: Lease, claim: Claim) -> int:
+        if self._sink is None:
+            return lease.committed
+        try:
+            known = await self._sink.claim(claim)
+        except RunError:
+            raise
+        except Exception as error:
+            self._failed = (len(self._stages) - 1, error)
+            return 0
+        return lease.committed if known is None else known
+
+    async def run(self, data: Any) -> StageResult[Any]:
+        """Run what is left of it.
+
+        Returns:
+            The last result: with the output if all succeeded, else that of the stage that failed.
+
+        Raises:
+            StopPipeline: If a hook raised it.
+        """
+        if self._failed is not None:
+            at, error = self._failed
+            failed = StageRun(self._stages[at], self._names[at], self._context)
+            self.stage_runs = [failed]
+            return failed.interrupt(error)
+        assert self._batches is not None
+        if self._checkpoint is not None and self._checkpoint.is_last:
+            return await self._conclude(self._batches)
+        run = ChunkedRun(
+            self._stages,
+            self._names,
+            self._context,
+            self._hooks,
+            self._nets,
+            self.layouts,
+            chunk_size=self.chunk_size,
+            alongside=True,
+            workers=self._workers,
+            batches=self._batches,
+        )
+        try:
+            result = await self._output_of(run, _left_of(data, self._batches.start))
+            if self._sink is None:
+                await self._keep_rejects(self._batches, run.stage_runs)
+            return result
+        except StageFailed as failed:
+            self._context.current_stage = failed.run.name
+            return failed.result
+        except (StoreError, LeaseLostError, RejectLimitError) as error:
+            self._context.record_error(error, stage=self._pipeline)
+            return StageResult.failure(error)
+        finally:
+            self.stage_runs, self.reader = run.stage_runs, run.reader
+
+    async def _output_of(self, run: ChunkedRun, data: Any) -> StageResult[Any]:
+        output: list[Any] = []
+        async with closing(run.output(data)) as chunks:
+            if self.layouts[-1].end is not None:
+                return StageResult(data=await anext(chunks))
+            async for chunk in chunks:
+                output += chunk
+        return StageResult(data=output)
+
+    async def _keep_rejects(self, batches: RunBatches, runs: Sequence[StageRun]) -> None:
+        """Keep what there is to keep of a run that loads nothing anywhere: it is all one batch."""
+        barrier = batches.last_barrier()
+        barrier.pass_by(runs)
+        await batches.prepare(barrier)
+        batches.committed()
+
+    async def _conclude(self, batches: RunBatches) -> StageResult[Any]:
+        """Do what is left of a run whose last batch is committed, and that was killed before it could say so."""
+        for stage, name in zip(self._stages, self._names, strict=True):
+            run = StageRun(stage, name, self._context)
+            self.stage_runs.append(run)
+            batches.restore(run)
+            run.complete()
+        if self._sink is None:
+            return StageResult(notes=("had given its output when it was killed, and keeps none",))
+        sink = self.stage_runs[-1]
+        sink.state = batches.load_into(self._sink)
+        return await sink.finish()
+
+    async def end(self, status: str, error: BaseException | None = None) -> None:
+        """End the attempt, whatever came of it; may be called again, and then does nothing."""
+        with CancelScope(shield=True):
+            await run_sync(self.end_blocking, status, error)
+
+    def end_blocking(self, status: str, error: BaseException | None = None) -> None:
+        """Do what ``end`` does, where nothing can be awaited."""
+        store, self._store = self._store, None
+        if store is None:
+            return
+        try:
+            if self._heartbeat is not None:
+                self._heartbeat.stop()
+            if self._lease is not None:
+                self._finish(store, self._lease, RunStatus(status), error)
+        finally:
+            if store is not self._durability.store:
+                store.close()
+
+    def _finish(self, store: Store, lease: Lease, status: RunStatus, error: BaseException | None) -> None:
+        unsettled: list[NewReject] = []
+        try:
+            if self._batches is not None:
+                unsettled = self._batches.unsettled()
+                store.settle(lease, self._batches.sequence)
+            store.finish(
+                lease,
+                status,
+                error=None if error is None else describe_error(error),
+                guarantee=self.guarantee.value,
+                unsettled=unsettled,
+            )
+        except LeaseLostError as lost:
+            if status is RunStatus.COMPLETED:  # all was committed before somebody else took it, and finds it so
+                return
+            logger.warning("%s", describe_error(lost))
+        except StoreError as failure:
+            if error is None:
+                raise
+            # The run fails already, and what is in the store says that it was being worked on: it can be resumed.
+            add_note_once(error, f"and the store could not take note of it: {describe_error(failure)}")
+
+
+def _left_of(data: Any, start: Position | None) -> Any:
+    """Return what is left of a given input after a position."""
+    taken = records_before(start) if data is not None else 0
+    if not taken:
+        return data
+    if isinstance(data, (list, tuple)):
+        return data[taken:]  # pyright: ignore[reportUnknownVariableType]
+    if is_async(data):
+        return _async_left_of(data, taken)
+    return islice(data, taken, None)
+
+
+async def _async_left_of(data: AsyncIterable[Any], taken: int) -> AsyncIterator[Any]:
+    passed = 0
+    async for record in data:
+        passed += 1
+        if passed > taken:
+            yield record
