@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from hypothesis import settings
+
+from mainstem.endpoints import LoadReport
+from mainstem.errors import AccountingError
+from mainstem.pipeline_run import PipelineRun
+from mainstem.result import PipelineResult
 
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Run each async test on both event loops that anyio knows."""
     return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def miscounts() -> Iterator[list[str]]:
+    """Check that in every run of every test each record is accounted for; a test of wrong counts empties the list."""
+    found: list[str] = []
+    conclude = PipelineRun._conclude  # pyright: ignore[reportPrivateUsage]
+
+    def conclude_and_check(*arguments: Any) -> PipelineResult[Any]:
+        result = conclude(*arguments)
+        try:
+            check_accounting(result)
+        except (AccountingError, AssertionError) as error:
+            found.append(str(error))
+        return result
+
+    PipelineRun._conclude = conclude_and_check  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage]
+    try:
+        yield found
+    finally:
+        PipelineRun._conclude = conclude  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage]
+    assert not found
+
+
+def check_accounting(result: PipelineResult[Any]) -> None:
+    """Check that a result's records add up, and to the same sums as its counts."""
+    accounting = result.accounting
+    accounting.check()
+    if isinstance(result.data, LoadReport):
+        assert accounting.loaded == result.data.records_loaded, f"{accounting}, and the sink says {result.data}"
 
 
 settings.register_profile("mainstem", deadline=None)  # a busy machine is no failure; each test has a time limit

@@ -10,6 +10,7 @@ from weakref import ref
 
 import anyio
 
+from mainstem.accounting import RecordFlow
 from mainstem.context import PipelineContext, context_of_run
 from mainstem.engine.chunked import ChunkedRun
 from mainstem.engine.chunks import is_async
@@ -19,7 +20,8 @@ from mainstem.engine.layout import lay_out
 from mainstem.engine.line import StageFailed
 from mainstem.engine.memory import MemoryRun
 from mainstem.engine.plan import can_be_shipped
-from mainstem.errors import RejectLimitError, StopPipeline, StreamClosedError, describe_error
+from mainstem.engine.record_flow import flow_of, passes_all_on
+from mainstem.errors import AccountingError, RejectLimitError, StopPipeline, StreamClosedError, describe_error
 from mainstem.events import Event, EventBus, EventType
 from mainstem.hooks import Hooks, call_hooks
 from mainstem.result import PipelineResult, StageResult
@@ -72,6 +74,9 @@ class PipelineRun:
         self._event_bus, self._event_source = event_bus, event_source
         self._workers, self._notes = self._usable(workers)
         self._started, self._thread_started = perf_counter(), thread_time()
+        self._counts_checked = False
+        self._flow: RecordFlow | None = None
+        """The way of the records, where it is more than the counts of the run say."""
         self._taker_ms = 0.0
         """Time that the taker of a stream's output took for its chunks."""
 
@@ -136,6 +141,9 @@ class PipelineRun:
             with context_of_run(self._context):
                 await self._begin()
                 result = self._check_rejects(await run.run(data))
+                kept_none = result.data is None and self._durability is not None
+                given = None if kept_none else count_records(result.data)
+                result = self._check_counts(result, run, given, data)
                 await self._tell_hooks(result, result.data)
         except StopPipeline as stop:
             result = self._stopped(stop)
@@ -224,6 +232,7 @@ class PipelineRun:
             except Exception as error:  # of the input, where there is no stage to fail
                 self._context.record_error(error, stage=self._name)
                 result = StageResult.failure(error)
+            result = self._check_counts(result, run, count_records(result.data) if gives_value else records)
             with context_of_run(self._context):
                 await self._tell_hooks(result, result.data)
         except StopPipeline as stop:
@@ -257,8 +266,27 @@ class PipelineRun:
         self._context.record_error(stop)
         return StageResult.failure(stop)
 
+    def _check_counts(
+        self, result: StageResult[Any], run: LaidOut, given: int | None, data: Any = None
+    ) -> StageResult[Any]:
+        """Hold the counts of the stages against one another: a run in which they do not add up has failed."""
+        entered = len(data) if isinstance(data, (list, tuple)) and self._durability is None else None  # pyright: ignore[reportUnknownArgumentType]
+        self._counts_checked = True
+        if result.success and passes_all_on(run.stage_runs, given, entered):
+            return result
+        self._flow = flow_of(run.stage_runs, given, completed=result.success, entered=entered)
+        try:
+            self._flow.check()
+        except AccountingError as error:
+            self._context.record_error(error, stage=self._name)
+            return StageResult.failure(error) if result.success else result
+        return result
+
     def _conclude(self, result: StageResult[Any], run: LaidOut, data: Any, records: int) -> PipelineResult[Any]:
         times = self._times(run)
+        stopped = not result.success and (self._flow is None or self._flow.completed)
+        if not self._counts_checked or (stopped and not isinstance(result.error, AccountingError)):
+            self._check_counts(result, run, records if isinstance(run, ChunkedRun) else 0)
         counts = summarize(run.stage_runs) if run.stage_runs else {"records_processed": records}
         return PipelineResult(
             data=data,
@@ -267,6 +295,7 @@ class PipelineRun:
             duration_ms=times.wall_ms,
             context=self._context,
             times=times,
+            flow=self._flow,
             notes=self._notes,
             **counts,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from typing_extensions import TypeVar
 
+from mainstem.accounting import Accounting, RecordFlow
 from mainstem.context import PipelineContext
 from mainstem.errors import StageFailedError, describe_error
 from mainstem.stage_timing import StageTiming
@@ -107,10 +108,33 @@ class PipelineResult(CompositeResult[Data_co]):
     Attributes:
         context: The run's context, with every error in ``context.errors``.
         times: Where the run's time went, and which parts ran beside which; ``None`` of a result that no run made.
+        flow: The way of its records from stage to stage, where its counts do not say it all.
     """
 
     context: PipelineContext
     times: RunTimes | None = field(default=None, repr=False)
+    flow: RecordFlow | None = field(default=None, repr=False)
+
+    @property
+    def accounting(self) -> Accounting:
+        """What became of every record: each that entered, or came into being on the way, is in one of its figures.
+
+        Raises:
+            AccountingError: If the counts do not add up. The run has failed with it then, unless it failed before.
+
+        Example:
+            >>> from mainstem import BatchStage, Pipeline
+            >>> print(Pipeline[list[int], list[list[int]]]("pairs").add_stage(BatchStage(2)).run([1, 2, 3]).accounting)
+            3 in = 2 given + 1 combined
+        """
+        if self.flow is not None:
+            return self.flow.account()
+        return Accounting(
+            records_in=self.records_in,
+            given=self.records_passed,
+            filtered=self.records_filtered,
+            rejected=self.records_failed,
+        )
 
     @property
     def bottleneck(self) -> Bottleneck | None:

@@ -86,6 +86,7 @@ class StageRun:
         "context",
         "error",
         "feeds",
+        "miscount",
         "name",
         "net",
         "notes",
@@ -114,6 +115,8 @@ class StageRun:
         self.context = context
         self.progress = StageProgress()
         self.feeds = 0
+        self.miscount: tuple[int, int] | None = None
+        """How many records it was once fed, and how many it said it took, if that was not the same."""
         self.calls_ms = 0.0
         """The time of all calls of its function added up, where they overlap and were timed one by one."""
         self.workers: int | None = None
@@ -195,7 +198,10 @@ class StageRun:
             handled = _count_handled(data, checked.data)
             if handled:
                 checked = replace(checked, records_processed=handled)
-        progress.records_in += checked.records_processed + checked.records_failed
+        taken = checked.records_processed + checked.records_failed
+        if type(data) is list and taken != len(data) and checked.success:
+            self.miscount = self.miscount or (len(data), taken)
+        progress.records_in += taken
         progress.records_passed += checked.records_processed - checked.records_filtered
         progress.records_filtered += checked.records_filtered
         progress.records_failed += checked.records_failed

@@ -14,12 +14,14 @@ from uuid import UUID
 from anyio.to_thread import run_sync
 
 from mainstem.connect.csv_reader import CsvFormat
-from mainstem.connect.files import FilePath, PendingFile, local_path
+from mainstem.connect.file_batches import BatchPart, FileBatches
+from mainstem.connect.files import FilePath, local_path
+from mainstem.connect.pending_file import PendingFile
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.connect.rows import Row, RowReader, keys_of, shown
 from mainstem.context import PipelineContext
-from mainstem.endpoints import Position, SinkStage, SinkTransaction
-from mainstem.errors import ValidationError
+from mainstem.endpoints import Claim, Position, SinkStage, SinkTransaction
+from mainstem.errors import ConnectError, ValidationError
 
 
 class CsvSink(SinkStage[Any]):
@@ -33,6 +35,10 @@ class CsvSink(SinkStage[Any]):
     nothing is stored; with ``continue_on_error`` it is recorded in ``context.errors`` and left out.
 
     The file is UTF-8 with CRLF line ends, as RFC 4180 has it.
+
+    In a durable run each record is written exactly once. The batches are gathered in a hidden folder beside the file,
+    which appears when the run completes; until then, whatever becomes of the run, what was there stays as it was. In a
+    packed file each batch is a gzip member of its own, which every reader of gzip takes. That needs a POSIX system.
 
     Args:
         path: The file; packed with gzip where it ends in ``.gz``.
@@ -70,6 +76,7 @@ class CsvSink(SinkStage[Any]):
         name: str | None = None,
     ) -> None:
         self._path = local_path(path)
+        self._batches = FileBatches(self._path)
         self._columns = None if columns is None else tuple(columns)
         if self._columns is not None:
             _check_columns(self._columns)
@@ -89,6 +96,27 @@ class CsvSink(SinkStage[Any]):
             transaction.write_header(self._columns)
         return transaction
 
+    async def claim(self, claim: Claim) -> int:
+        return await run_sync(self._batches.claim, claim)
+
+    async def begin_batch(self, context: PipelineContext, claim: Claim, sequence: int) -> SinkTransaction[Any]:
+        part = await run_sync(self._batches.begin, claim, sequence)
+        transaction = _CsvBatch(part, context, self.name, self._delimiter, self._continue_on_error)
+        try:
+            transaction.go_on_with(self._columns, self.target)
+        except BaseException:
+            part.discard()
+            raise
+        return transaction
+
+    async def complete(self, claim: Claim) -> None:
+        header = b"" if self._columns is None else _encoded([self._columns], self._delimiter)
+        await run_sync(self._batches.complete, claim, header)
+
+    async def forget(self, claim: Claim) -> None:
+        """Remove what is kept of a run that nobody will claim again. May be done again."""
+        await run_sync(self._batches.forget, claim)
+
 
 def _check_columns(columns: Sequence[str]) -> None:
     """Check that reading the header gives these names back.
@@ -107,22 +135,24 @@ def _check_columns(columns: Sequence[str]) -> None:
 
 
 class _CsvTransaction(SinkTransaction[Any]):
-    def __init__(self, pending: PendingFile, context: PipelineContext, stage: str, delimiter: str, go_on: bool) -> None:
-        self._pending = pending
+    def __init__(
+        self, file: PendingFile | BatchPart, context: PipelineContext, stage: str, delimiter: str, go_on: bool
+    ) -> None:
+        self._file = file
         self._context = context
         self._stage = stage
         self._delimiter = delimiter
         self._go_on = go_on
-        self._reader: RowReader | None = None
+        self.reader: RowReader | None = None
 
     def write_header(self, columns: Sequence[str]) -> None:
-        self._reader = RowReader(columns, "the file")
-        self._pending.write(self._encode([columns]))
+        self.reader = RowReader(columns, "the file")
+        self._file.write(self._encode([columns]))
 
     async def write(self, records: Sequence[Any]) -> int:
         failures: list[tuple[int, Exception]] = []
         start = 0
-        while self._reader is None and start < len(records):
+        while self.reader is None and start < len(records):
             try:
                 columns = keys_of(records[start])
                 _check_columns(columns)
@@ -132,16 +162,16 @@ class _CsvTransaction(SinkTransaction[Any]):
             else:
                 self.write_header(columns)
         content = b""
-        if self._reader is not None:
-            rows, mismatched = self._reader.read(records[start:])
+        if self.reader is not None:
+            rows, mismatched = self.reader.read(records[start:])
             failures += [(start + at, error) for at, error in mismatched]
             failed = {at for at, _ in failures}
             positions = [at for at in range(len(records)) if at not in failed]
-            content, unwritable = self._write_rows(rows, self._reader.columns)
+            content, unwritable = self._write_rows(rows, self.reader.columns)
             failures += [(positions[at], error) for at, error in unwritable]
         rejects = [Reject(at, records[at], error) for at, error in failures]
         rejected = settle_rejects(rejects, self._context, self._stage, go_on=self._go_on)
-        self._pending.write(content)
+        self._file.write(content)
         return rejected
 
     def _write_rows(self, rows: list[Row], columns: Sequence[str]) -> tuple[bytes, list[tuple[int, Exception]]]:
@@ -160,15 +190,50 @@ class _CsvTransaction(SinkTransaction[Any]):
         return self._encode(texts), failures
 
     def _encode(self, rows: Sequence[Sequence[Any]]) -> bytes:
-        text = io.StringIO()
-        csv.writer(text, delimiter=self._delimiter).writerows(rows)
-        return text.getvalue().encode("utf-8")
+        return _encoded(rows, self._delimiter)
 
     async def commit(self, position: Position | None = None) -> None:
-        await run_sync(self._pending.commit)
+        await run_sync(self._file.commit)
 
     async def abort(self) -> None:
-        await run_sync(self._pending.discard)
+        await run_sync(self._file.discard)
+
+
+class _CsvBatch(_CsvTransaction):
+    """A batch, whose columns are those of the batch that wrote the header."""
+
+    def __init__(self, part: BatchPart, context: PipelineContext, stage: str, delimiter: str, go_on: bool) -> None:
+        super().__init__(part, context, stage, delimiter, go_on)
+        self._part = part
+
+    def go_on_with(self, columns: Sequence[str] | None, target: str) -> None:
+        """Take the columns from the batches before, or else from what the sink was told.
+
+        Raises:
+            ConnectError: If the sink was told others.
+        """
+        layout = self._part.layout
+        if layout is None:
+            if columns is not None:
+                self.write_header(columns)
+            return
+        told = {"columns": layout["columns"] if columns is None else list(columns), "delimiter": self._delimiter}
+        if told != layout:
+            raise ConnectError(
+                f"cannot go on writing {target}: the run began it with {layout}, and now it is {told}; begin a new run"
+            )
+        self.reader = RowReader(layout["columns"], "the file")
+
+    async def commit(self, position: Position | None = None) -> None:
+        if self.reader is not None:
+            self._part.layout = {"columns": list(self.reader.columns), "delimiter": self._delimiter}
+        await super().commit(position)
+
+
+def _encoded(rows: Sequence[Sequence[Any]], delimiter: str) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    return text.getvalue().encode("utf-8")
 
 
 _NUMBERS = frozenset((int, float))

@@ -1,4 +1,4 @@
-"""Local files: read by lines with exact positions, and written so that they appear whole or not at all."""
+"""Local files, read by lines with exact positions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import gzip
 import io
 import os
 import re
-import secrets
 import zlib
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -167,72 +166,3 @@ class LineFile:
                 )
         if position.byte:
             self.position = position
-
-
-class PendingFile:
-    """A file in the making: written under another name beside its target, and moved over it by ``commit``.
-
-    What is killed on the way leaves a file ``.mainstem-*.tmp`` behind and the target as it was.
-
-    Args:
-        path: The target. Where it ends in ``.gz``, what is written is packed.
-
-    Raises:
-        ConnectError: If it cannot be written there.
-    """
-
-    def __init__(self, path: Path) -> None:
-        with file_errors(path, "write"):
-            self._target = path.resolve()  # through a link, so that the link stays one
-            if self._target.is_dir():
-                raise IsADirectoryError
-            if self._target.exists() and not self._target.is_file():
-                raise ConnectError(f"cannot write {path}: it is a device or pipe; give the path of a file")
-            # The name cannot be foreseen and must be new, so nobody can have put a link there.
-            self._temporary = self._target.parent / f".mainstem-{secrets.token_hex(16)}.tmp"
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            self._raw = os.fdopen(os.open(self._temporary, flags, 0o666), "wb")
-        self._path = path
-        # Not GzipFile, whose own buffer complains of a full disk once more when it is collected. 31 means gzip.
-        self._packer = zlib.compressobj(wbits=31) if self._target.suffix == ".gz" else None
-
-    def write(self, content: bytes) -> None:
-        """Append to the file.
-
-        Raises:
-            ConnectError: If it cannot be written.
-        """
-        with file_errors(self._path, "write"):
-            self._raw.write(content if self._packer is None else self._packer.compress(content))
-
-    def commit(self) -> None:
-        """Make the file durable and move it over its target, in one step for whoever looks.
-
-        Raises:
-            ConnectError: If it cannot be written; call ``discard`` then.
-        """
-        with file_errors(self._path, "write"):
-            if self._packer is not None:
-                self._raw.write(self._packer.flush())
-            self._raw.flush()
-            with suppress(FileNotFoundError):
-                self._temporary.chmod(self._target.stat().st_mode & 0o7777)
-            os.fsync(self._raw.fileno())
-            self._raw.close()
-            self._temporary.replace(self._target)
-            if hasattr(os, "O_DIRECTORY"):  # Windows has it not, and its file system journals names
-                _sync_folder(self._target.parent)
-
-    def discard(self) -> None:
-        """Remove what was written. Once it is committed, or discarded, this does nothing."""
-        with suppress(OSError):  # what is still in a buffer need not, and on a full disk cannot, be written
-            self._raw.close()
-        self._temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

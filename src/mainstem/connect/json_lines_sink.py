@@ -12,11 +12,13 @@ from uuid import UUID
 
 from anyio.to_thread import run_sync
 
-from mainstem.connect.files import FilePath, PendingFile, local_path
+from mainstem.connect.file_batches import BatchPart, FileBatches
+from mainstem.connect.files import FilePath, local_path
+from mainstem.connect.pending_file import PendingFile
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.connect.rows import class_of, shown
 from mainstem.context import PipelineContext
-from mainstem.endpoints import Position, SinkStage, SinkTransaction
+from mainstem.endpoints import Claim, Position, SinkStage, SinkTransaction
 from mainstem.errors import ValidationError
 from mainstem.records import field_reader, is_record_type, parse_each
 
@@ -29,6 +31,10 @@ class JsonLinesSink(SinkStage[Any]):
     record or mapping as an object; ``JsonLinesSource(..., record_type=...)`` parses these. What JSON cannot say (NaN,
     infinity, a key that is no text, bytes, a set, a lone surrogate, any other object) fails the load, and nothing is
     stored; with ``continue_on_error`` such a record is recorded in ``context.errors`` and left out.
+
+    In a durable run each record is written exactly once. The batches are gathered in a hidden folder beside the file,
+    which appears when the run completes; until then, whatever becomes of the run, what was there stays as it was. In a
+    packed file each batch is a gzip member of its own, which every reader of gzip takes. That needs a POSIX system.
 
     Args:
         path: The file; packed with gzip where it ends in ``.gz``.
@@ -51,6 +57,7 @@ class JsonLinesSink(SinkStage[Any]):
 
     def __init__(self, path: FilePath, *, continue_on_error: bool = False, name: str | None = None) -> None:
         self._path = local_path(path)
+        self._batches = FileBatches(self._path)
         self._continue_on_error = continue_on_error
         if name is not None:
             self.name = name
@@ -62,10 +69,24 @@ class JsonLinesSink(SinkStage[Any]):
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
         return _JsonLinesTransaction(PendingFile(self._path), context, self.name, self._continue_on_error)
 
+    async def claim(self, claim: Claim) -> int:
+        return await run_sync(self._batches.claim, claim)
+
+    async def begin_batch(self, context: PipelineContext, claim: Claim, sequence: int) -> SinkTransaction[Any]:
+        part = await run_sync(self._batches.begin, claim, sequence)
+        return _JsonLinesTransaction(part, context, self.name, self._continue_on_error)
+
+    async def complete(self, claim: Claim) -> None:
+        await run_sync(self._batches.complete, claim)
+
+    async def forget(self, claim: Claim) -> None:
+        """Remove what is kept of a run that nobody will claim again. May be done again."""
+        await run_sync(self._batches.forget, claim)
+
 
 class _JsonLinesTransaction(SinkTransaction[Any]):
-    def __init__(self, pending: PendingFile, context: PipelineContext, stage: str, go_on: bool) -> None:
-        self._pending = pending
+    def __init__(self, file: PendingFile | BatchPart, context: PipelineContext, stage: str, go_on: bool) -> None:
+        self._file = file
         self._context = context
         self._stage = stage
         self._go_on = go_on
@@ -74,14 +95,14 @@ class _JsonLinesTransaction(SinkTransaction[Any]):
         lines, failures = parse_each(_line_of, records)
         rejects = [Reject(at, records[at], _unwritable(error)) for at, error in failures]
         rejected = settle_rejects(rejects, self._context, self._stage, go_on=self._go_on)
-        self._pending.write(b"".join(lines))
+        self._file.write(b"".join(lines))
         return rejected
 
     async def commit(self, position: Position | None = None) -> None:
-        await run_sync(self._pending.commit)
+        await run_sync(self._file.commit)
 
     async def abort(self) -> None:
-        await run_sync(self._pending.discard)
+        await run_sync(self._file.discard)
 
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))

@@ -33,6 +33,8 @@ class BatchLoad:
     def __init__(self, sink: SinkStage[Any], claim: Claim, committed: int) -> None:
         self._sink, self._claim, self.sequence = sink, claim, committed
         self._records: Sequence[Any] = ()
+        self._first = 0
+        """Position of the batch's first record in the sink's whole input."""
         self._failures: list[StageError] = []
         """What went wrong in the last attempt at writing the batch."""
         self._rejects = 0
@@ -40,7 +42,7 @@ class BatchLoad:
 
     async def feed(self, records: Sequence[Any], context: PipelineContext) -> StageResult[Any]:
         """Write the next batch, without committing it."""
-        self._records = records
+        self._records, self._first = records, context.chunk_start
         try:
             self._rejects = await self._write_until_connected(context)
         finally:
@@ -66,13 +68,13 @@ class BatchLoad:
         What fails is taken down apart, for if the connection breaks, nothing of it counts.
         """
         apart = context.beside()
-        apart.current_stage, apart.chunk_start = context.current_stage, context.chunk_start
+        apart.current_stage, apart.chunk_start = context.current_stage, self._first
         apart.errors, apart.reject_limit = [], None
         self._failures = apart.errors
         rejected = 0
         try:
             self._transaction = await self._sink.begin_batch(apart, self._claim, self.sequence + 1)
-            records, size, first = self._records, self._sink.chunk_size, apart.chunk_start
+            records, size, first = self._records, self._sink.chunk_size, self._first
             for at in range(0, len(records), size):
                 apart.chunk_start = first + at
                 rejected += await self._transaction.write(records[at : at + size])

@@ -185,7 +185,10 @@ class CallWindow:
                 records = await anext(chunks, None)
                 if records is None and fed:
                     break
-                fed, records = True, records or []  # of no input at all there is one chunk, as in an empty run
+                fed, records = (
+                    True,
+                    [] if records is None else records,
+                )  # of no input at all there is one chunk, as in an empty run
                 if self._hooks is not None and not isinstance(records, Barrier):
                     await self._hooks.call_before(run.name, records, run.context)
                 chunk = _Chunk(records, first, fails=fails)

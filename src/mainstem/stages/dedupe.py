@@ -51,6 +51,7 @@ class DedupeStage(StatefulStage[T, T], RecordsStage[T, T]):
     """
 
     expands = False
+    drops_repeats = True
 
     def __init__(
         self,
