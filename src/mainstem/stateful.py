@@ -58,6 +58,18 @@ class StageState(ABC, Generic[Record_contra, Output_co]):
     def restore(self, snapshot: Any) -> None:
         """Take over the state that ``snapshot`` returned."""
 
+    def changes(self) -> Any:
+        """Return what came to the state since it was last asked for this or a ``snapshot``, as plain values.
+
+        ``None``, unless overridden, where only a whole snapshot will do: a state that grows with the data need not be
+        kept whole again with every batch of a durable run.
+        """
+        return None
+
+    def restore_changes(self, changes: Any) -> None:
+        """Add what ``changes`` returned to a state that was restored from the snapshot, and the changes, before it."""
+        raise NotImplementedError(f"{type(self).__name__} gives changes, and has no restore_changes")
+
 
 class StatefulStage(
     PipelineStage[Iterable[Record_contra], list[Output_co]],  # pyright: ignore[reportInvalidTypeArguments]

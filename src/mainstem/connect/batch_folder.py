@@ -41,6 +41,17 @@ def folder_name(target: str, run: str) -> str:
     return f".mainstem-{sha256(key).hexdigest()[:32]}"
 
 
+def part_name(epoch: int) -> str:
+    return f"part-{epoch}"
+
+
+def write_all(handle: int, content: bytes) -> None:
+    """Write it all, however little the system takes at a time."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(handle, left) :]
+
+
 class BatchFolder:
     """The folder, opened by one attempt; made by ``open_folder``.
 
@@ -157,10 +168,12 @@ class BatchFolder:
             LeaseLostError: If somebody with a later epoch was here; only they can tell whether it counts.
         """
         name = f"manifest-{self.claim.epoch}"
-        with os.fdopen(self.create(f"{name}.new"), "wb") as file:
-            file.write(manifest.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        handle = self.create(f"{name}.new")
+        try:
+            write_all(handle, manifest.encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
         os.replace(f"{name}.new", name, src_dir_fd=self.handle, dst_dir_fd=self.handle)
         os.fsync(self.handle)
         self.check()
@@ -220,7 +233,7 @@ class BatchFolder:
         """
         needed = {f"manifest-{self.claim.epoch}", *manifest.whole}
         if manifest.state is FileState.OPEN:
-            needed |= {f"part-{part.epoch}" for part in manifest.parts}
+            needed |= {part_name(part.epoch) for part in manifest.parts}
         for kind, epoch, name in self.entries():
             if kind != "epoch" and epoch < below and name not in needed:
                 self.remove(name)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mainstem.connect.batch_folder import BatchFolder, open_folder
+from mainstem.connect.batch_folder import BatchFolder, open_folder, part_name, write_all
 from mainstem.connect.batch_manifest import FileState, Manifest, Part
 from mainstem.connect.files import file_errors
 from mainstem.connect.pending_file import mode_of, writable_target
@@ -113,10 +113,10 @@ class FileBatches:
         """Make one file of all parts, which takes no copying where this attempt wrote them all."""
         epoch = folder.claim.epoch
         if [part.epoch for part in manifest.parts] == [epoch]:
-            name, length = f"part-{epoch}", manifest.parts[0].length
+            name, length = part_name(epoch), manifest.parts[0].length
             _check_length(folder, manifest.parts[0])
             with os.fdopen(folder.open_part(name, os.O_WRONLY), "wb", buffering=0) as file:
-                file.truncate(length)
+                os.ftruncate(file.fileno(), length)
                 self._settle(folder, file.fileno())
         else:
             # A part of an earlier attempt is copied even if there is no other: its writer may still have it open.
@@ -125,7 +125,7 @@ class FileBatches:
                 for part in manifest.parts:
                     _copy(folder, part, file.fileno())
                 if not manifest.parts:
-                    _write_all(file.fileno(), if_empty)
+                    write_all(file.fileno(), if_empty)
                 self._settle(folder, file.fileno())
         os.fsync(folder.handle)
         whole = replace(manifest, state=FileState.WHOLE, whole=(name,))
@@ -134,7 +134,7 @@ class FileBatches:
 
     def _settle(self, folder: BatchFolder, handle: int) -> None:
         """Give the file its rights, and make it durable."""
-        probe = f"part-{folder.claim.epoch}.new"
+        probe = f"{part_name(folder.claim.epoch)}.new"
         folder.remove(probe)
         rights = folder.open_part(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o666)
         try:
@@ -184,7 +184,7 @@ class BatchPart:
         self.layout: Mapping[str, Any] | None = manifest.layout
         self.on_close = ExitStack()
         epoch = folder.claim.epoch
-        self._name = f"part-{epoch}"
+        self._name = part_name(epoch)
         self._start = next((part.length for part in manifest.parts if part.epoch == epoch), 0)
         self._is_packed = folder.target.suffix == ".gz"
         self._packer: Any = None
@@ -193,7 +193,7 @@ class BatchPart:
             _check_length(folder, Part(epoch, self._start))
         self._file = os.fdopen(folder.open_part(self._name, os.O_WRONLY | os.O_CREAT), "wb", buffering=0)
         try:
-            self._file.truncate(self._start)  # what a batch has left that was not committed
+            os.ftruncate(self._file.fileno(), self._start)  # what a batch has left that was not committed
             self._file.seek(self._start)
         except BaseException:
             self._file.close()
@@ -215,7 +215,7 @@ class BatchPart:
             self._append(content)
 
     def _append(self, content: bytes) -> None:
-        _write_all(self._file.fileno(), content)
+        write_all(self._file.fileno(), content)
         self._written += len(content)
 
     def commit(self) -> None:
@@ -261,14 +261,8 @@ def _packed(content: bytes) -> bytes:
     return packer.compress(content) + packer.flush()
 
 
-def _write_all(handle: int, content: bytes) -> None:
-    left = memoryview(content)
-    while left:
-        left = left[os.write(handle, left) :]
-
-
 def _check_length(folder: BatchFolder, part: Part) -> None:
-    name = f"part-{part.epoch}"
+    name = part_name(part.epoch)
     length = folder.length_of(name)
     if length < part.length:
         found = "is missing" if length < 0 else f"has only {length}"
@@ -280,13 +274,13 @@ def _check_length(folder: BatchFolder, part: Part) -> None:
 
 def _copy(folder: BatchFolder, part: Part, to: int) -> None:
     _check_length(folder, part)
-    with os.fdopen(folder.open_part(f"part-{part.epoch}", os.O_RDONLY), "rb", buffering=0) as source:
+    with os.fdopen(folder.open_part(part_name(part.epoch), os.O_RDONLY), "rb", buffering=0) as source:
         left = part.length
         while left:
             content = os.read(source.fileno(), min(left, _COPY_BYTES))
             if not content:
                 raise ConnectError(
-                    f"cannot write {folder.target}: {folder.path / f'part-{part.epoch}'} was cut meanwhile"
+                    f"cannot write {folder.target}: {folder.path / part_name(part.epoch)} was cut meanwhile"
                 )
-            _write_all(to, content)
+            write_all(to, content)
             left -= len(content)

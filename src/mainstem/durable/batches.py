@@ -126,7 +126,10 @@ class RunBatches:
             sequence=self.sequence + 1,
             position=barrier.position,
             counts={name: counts_of(progress) for name, progress in barrier.counts.items()},
-            snapshots=[] if barrier.is_last else list(map(_encoded, barrier.snapshots.items())),
+            snapshots=[
+                *(_encoded(name, state) for name, state in barrier.snapshots.items()),
+                *(_encoded(name, changes, is_change=True) for name, changes in barrier.changes.items()),
+            ],
             rejects=rejects_of(barrier.errors),
             is_last=barrier.is_last,
         )
@@ -160,10 +163,9 @@ def progress_of(counts: StageCounts) -> StageProgress:
     return StageProgress(**asdict(counts))
 
 
-def _encoded(snapshot: tuple[str, Any]) -> StageSnapshot:
-    name, state = snapshot
+def _encoded(name: str, state: Any, *, is_change: bool = False) -> StageSnapshot:
     try:
-        return StageSnapshot(stage=name, payload=encode(state))
+        return StageSnapshot(stage=name, payload=encode(state), is_change=is_change)
     except Exception as error:
         add_note_once(error, f"in the state of stage {name!r}, which a durable run has to keep")
         raise

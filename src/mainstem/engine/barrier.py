@@ -18,6 +18,7 @@ from mainstem.endpoints import Position, SinkStage
 from mainstem.engine.batch_load import BatchLoad
 from mainstem.engine.stage_errors import StageErrors
 from mainstem.stage_run import StageRun
+from mainstem.stateful import StageState
 
 
 class Barrier(list[Any]):
@@ -30,6 +31,7 @@ class Barrier(list[Any]):
     Attributes:
         counts: What each stage it came by had counted, by name.
         snapshots: The states of those that keep one.
+        changes: Those of which only what changed since the barrier before was taken.
         errors: What had gone wrong in them since the barrier before.
     """
 
@@ -38,18 +40,25 @@ class Barrier(list[Any]):
         self.position, self.is_last = position, is_last
         self.counts: dict[str, StageProgress] = {}
         self.snapshots: dict[str, Any] = {}
+        self.changes: dict[str, Any] = {}
         self.errors: list[StageError] = []
 
     def pass_by(self, runs: Sequence[StageRun]) -> None:
         """Take down where these stages stand."""
         for run in runs:
             self.counts[run.name] = replace(run.progress)
-            state: Any = run.state
-            if hasattr(state, "snapshot"):
-                self.snapshots[run.name] = state.snapshot()
+            if isinstance(run.state, StageState):
+                self._keep(run.name, run.state)
             errors: Any = run.context.errors
             if isinstance(errors, StageErrors):
                 self.errors += errors.take()
+
+    def _keep(self, name: str, state: StageState[Any, Any]) -> None:
+        changes = state.changes()
+        if changes is None:
+            self.snapshots[name] = state.snapshot()
+        else:
+            self.changes[name] = changes
 
 
 class Batches(Protocol):

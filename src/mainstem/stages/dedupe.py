@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
-from itertools import count
+from itertools import count, islice
 from typing import Any, TypeAlias
 
 from typing_extensions import TypeVar
@@ -99,6 +99,8 @@ class _DedupeState(StageState[Any, Any]):
         # Only one of the two can drop its oldest key quickly, and it takes twice the memory.
         self._seen: dict[Any, None] = {}
         self._latest: OrderedDict[Any, None] = OrderedDict()
+        self._kept = self._kept_whole = 0
+        """How many keys there were when the state was last asked for, at all and whole."""
 
     async def feed(self, records: Sequence[Any], context: PipelineContext) -> StageResult[list[Any]]:
         failed: list[Failure] = []
@@ -167,6 +169,7 @@ class _DedupeState(StageState[Any, Any]):
         return (f"forgot {self._forgotten:,} of {keys:,} keys: a record that repeats one of them is let through again",)
 
     def snapshot(self) -> dict[str, Any]:
+        self._kept = self._kept_whole = len(self._seen)
         return {"keys": list(self._seen or self._latest), "forgotten": self._forgotten}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -174,5 +177,18 @@ class _DedupeState(StageState[Any, Any]):
         self._forgotten = snapshot["forgotten"]
         if self._max_keys is None:
             self._seen = dict.fromkeys(keys)
+            self._kept = self._kept_whole = len(self._seen)
         else:
             self._latest = OrderedDict.fromkeys(keys)
+
+    def changes(self) -> list[Any] | None:
+        # Whole again when it has doubled, so that all snapshots together are no more than a few times the keys.
+        if self._max_keys is not None or len(self._seen) > 2 * self._kept_whole:
+            return None
+        new = list(islice(self._seen, self._kept, None))
+        self._kept = len(self._seen)
+        return new
+
+    def restore_changes(self, changes: list[Any]) -> None:
+        self._seen.update(dict.fromkeys(changes))
+        self._kept = len(self._seen)
