@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "mainstem"
 
 FLOORS = [
     ["errors", "ids", "options", "side_by_side"],
-    ["accounting", "events", "records", "reject_limit", "retry", "take_all", "type_hints", "workers"],
+    ["accounting", "events", "records", "reject_limit", "retry", "secrets", "take_all", "type_hints", "workers"],
     ["context", "typecheck"],
     ["stage_timing"],
     ["run_times"],

@@ -11,8 +11,8 @@ from time import perf_counter
 from typing import Any
 
 from mainstem.errors import NoCurrentContextError
-from mainstem.reject_limit import RejectLimit
 from mainstem.ids import new_id
+from mainstem.reject_limit import RejectLimit
 
 
 def _now() -> datetime:

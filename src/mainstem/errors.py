@@ -18,6 +18,7 @@
     ├── WorkerFunctionError   raised in a worker process, by an error that cannot leave it; the text is that error's
     ├── ConnectError          a source or sink cannot do what was asked
     │   └── ConnectionLostError   a connection broke, or a server is not ready: the same again may succeed
+    ├── NotEncodableError     a value cannot be kept as text (also a TypeError)
     ├── StoreError            the store of a durable run cannot do what was asked
     ├── RunError              a durable run cannot begin or go on; ``pipeline`` and ``run_id`` name it
     │   ├── RunCompletedError     it has completed
@@ -122,6 +123,10 @@ class ConnectError(MainstemError):
 
 class ConnectionLostError(ConnectError):
     """A connection broke, or a server was not ready: nothing is wrong with the data, and the same may succeed later."""
+
+
+class NotEncodableError(MainstemError, TypeError):
+    """A value cannot be kept as text: it is, or holds, more than plain data."""
 
 
 class StoreError(MainstemError):

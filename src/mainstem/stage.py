@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from enum import Enum
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Generic, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, overload
 
 import typing_extensions
 from typing_extensions import TypeVar
@@ -62,6 +62,8 @@ class PipelineStage(ABC, Generic[In_contra, Out_co]):
         waits: Whether it spends time waiting, on a network, say; in a stream it then runs beside its neighbours.
         expands: Whether a record may lead to more than one record of output, as far as one knows.
         made_at: Where the stage was made, as ``file:line``, for error messages.
+        not_in_shape: Names of attributes, without a leading underscore, that do not change what it gives: a durable run
+            can be resumed though they are others.
 
     Example:
         >>> class Double(PipelineStage[list[int], list[int]]):
@@ -76,6 +78,7 @@ class PipelineStage(ABC, Generic[In_contra, Out_co]):
     waits: bool = True
     expands: bool = True
     made_at: str = ""
+    not_in_shape: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)

@@ -15,24 +15,41 @@ from random import Random
 from typing import Any, TypeAlias
 
 
+@dataclass(frozen=True)
+class Write:
+    start: int
+    content: bytes
+
+    def apply(self, before: bytes) -> bytes:
+        end = self.start + len(self.content)
+        return before[: self.start].ljust(self.start, b"\0") + self.content + before[end:]
+
+
+@dataclass(frozen=True)
+class Cut:
+    length: int
+
+    def apply(self, before: bytes) -> bytes:
+        return before[: self.length].ljust(self.length, b"\0")
+
+
 @dataclass(eq=False)
 class File:
     content: bytes = b""
-    pending: list[Callable[[bytes], bytes]] = field(default_factory=list)
+    pending: list[Write | Cut] = field(default_factory=list)
 
     def image(self, random: Random) -> bytes:
         content = self.content
-        for at, change in enumerate(self.pending):
-            if random.random() < 0.5:
-                continue
-            changed = change(content)
-            is_last = at == len(self.pending) - 1
-            content = changed[: random.randint(0, len(changed))] if is_last and random.random() < 0.5 else changed
+        for change in self.pending:
+            if isinstance(change, Write) and random.random() < 0.3:
+                change = Write(change.start, change.content[: random.randint(0, len(change.content))])
+            if random.random() < 0.6:
+                content = change.apply(content)
         return content
 
     def settle(self) -> None:
         for change in self.pending:
-            self.content = change(self.content)
+            self.content = change.apply(self.content)
         self.pending.clear()
 
 
@@ -58,7 +75,8 @@ class Change:
             self.added[0].entries[self.added[1]] = self.added[2]
 
     def is_settled_by(self, folder: Folder) -> bool:
-        return folder is (self.removed[0] if self.added is None and self.removed else self.added and self.added[0])
+        changed = self.added or self.removed
+        return changed is not None and changed[0] is folder
 
 
 class Disk:
@@ -66,19 +84,17 @@ class Disk:
 
     Args:
         root: The folder that is looked at, with what is in it now.
-        takes: Whether a call for synchronising a folder or file is taken; a broken variant leaves some out.
-        random: Chooses where the power is cut.
-        images: Where to put images, and how likely it is at each call.
+        takes: Whether a call to synchronise a ``"folder"`` or ``"file"`` does anything; broken variants leave some out.
 
     Attributes:
         acknowledged: What the program was told to be durable, for whoever looks at an image.
         on_cut: Is called with the disk at each moment at which the power may be cut.
     """
 
-    def __init__(self, root: Path, *, takes: Callable[[str], bool] = lambda kind: True) -> None:
+    def __init__(self, root: Path, *, takes: Callable[[str], bool] = lambda _: True) -> None:
         self.takes = takes
         self.acknowledged: Any = None
-        self.on_cut: Callable[[Disk], None] = lambda disk: None
+        self.on_cut: Callable[[Disk], None] = lambda _: None
         self._pending: list[Change] = []
         self._nodes: dict[int, Node] = {}
         self._now: dict[int, dict[str, Node]] = {}
@@ -91,7 +107,7 @@ class Disk:
             self.root.entries[path.name] = self._seen(self.root)[path.name] = known
 
     def _enter(self, path: Any, folder: Folder, **options: Any) -> None:
-        self._nodes[os.stat(path, **options).st_ino] = folder
+        self._nodes[os.stat(path, **options).st_ino] = folder  # noqa: PTH116 - relative to a handle
 
     def _seen(self, folder: Folder) -> dict[str, Node]:
         return self._now.setdefault(id(folder), {})
@@ -136,18 +152,12 @@ class Disk:
         handle, content = arguments[0], bytes(arguments[1])
         start = os.lseek(handle, 0, os.SEEK_CUR)
         count: int = call(handle, content)
-        written = content[:count]
-
-        def change(before: bytes) -> bytes:
-            return before[:start].ljust(start, b"\0") + written + before[start + count :]
-
-        self._file(handle).pending.append(change)
+        self._file(handle).pending.append(Write(start, content[:count]))
         return count
 
     def _ftruncate(self, call: Any, arguments: Any, options: Any) -> None:
         call(*arguments)
-        length = arguments[1]
-        self._file(arguments[0]).pending.append(lambda before: before[:length].ljust(length, b"\0"))
+        self._file(arguments[0]).pending.append(Cut(arguments[1]))
 
     def _fchmod(self, call: Any, arguments: Any, options: Any) -> None:
         call(*arguments)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.text import Text
 
 from mainstem import __version__
+from mainstem.cli.durability import DurableOptions
 from mainstem.cli.escape import plain_console, printable_lines
 from mainstem.cli.exit_code import ExitCode
-from mainstem.cli.run import RunOptions, run_target
+from mainstem.cli.run import CommandOptions, run_target
 from mainstem.cli.usage import UsageError
 
 _RUN_HELP = """\
@@ -27,12 +28,19 @@ Examples:
   mainstem run shop.flows:imports --set day=2026-03-01 --set limit=500
   mainstem run flows.py:daily --workers 4
   mainstem run flows.py:daily --quiet --json > result.json
+  mainstem run flows.py:daily --run-id 2026-03-01
+
+With --run-id a run is durable: killed, failed or cancelled, the same command goes on where it was, and loads no record
+twice. The same command after it has completed does nothing.
 
 Exit codes:
-  0    the run completed, perhaps with rejected records
+  0    the run completed, perhaps with rejected records, or had completed before
   1    it failed, or the code of TARGET raised an error
   2    wrong usage
+  3    the run cannot go on: the pipeline or its input changed (see --force), or its store is not that of the target
+  4    somebody else works on the run
   130  ended by Ctrl-C
+  143  ended by SIGTERM
 """
 
 
@@ -70,6 +78,45 @@ def run(
             "alone, such as a lock, cannot be sent there.",
         ),
     ] = None,
+    run_id: Annotated[
+        str | None,
+        Parameter(show_default=False, help="The name of a durable run, which can be killed and started again."),
+    ] = None,
+    store: Annotated[
+        str | None,
+        Parameter(
+            show_default=False,
+            help="Where durable runs and their rejects are kept: a file, or a URL of SQLite or PostgreSQL; "
+            "MAINSTEM_STORE or else mainstem.db in the current directory.",
+        ),
+    ] = None,
+    guarantee: Annotated[
+        Literal["exactly-once", "at-least-once"] | None,
+        Parameter(show_default=False, help="What the sink must promise; the run does not start if it cannot."),
+    ] = None,
+    commit_every: Annotated[
+        str | None,
+        Parameter(
+            show_default=False, help="When a batch is committed: so many records (10000), or so long (2s, 500ms)."
+        ),
+    ] = None,
+    max_rejects: Annotated[
+        int | None,
+        Parameter(show_default=False, help="Stop at the first rejected record beyond so many."),
+    ] = None,
+    max_reject_rate: Annotated[
+        float | None,
+        Parameter(show_default=False, help="Stop when more than this share of the records is rejected, such as 0.01."),
+    ] = None,
+    force: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Go on with the run though the pipeline or its input changed since it began: what is loaded stays, "
+            "the rest goes through the pipeline as it is now, from the same position.",
+        ),
+    ] = False,
     quiet: Annotated[
         bool, Parameter(negative="", show_default=False, help="Show only what was rejected and what failed.")
     ] = False,
@@ -86,7 +133,8 @@ def run(
         Parameter(negative="", show_default=False, help="Show tracebacks in full, frames of libraries included."),
     ] = False,
 ) -> int:
-    return run_target(RunOptions(target, settings, workers, quiet, json, traceback))
+    durability = DurableOptions(run_id, store, guarantee, commit_every, max_rejects, max_reject_rate, force)
+    return run_target(CommandOptions(target, settings, workers, durability, quiet, json, traceback))
 
 
 def run_app(arguments: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from mainstem.cli.stages import StageRow, rows_at_end
 from mainstem.cli.target import AnyPipeline
 from mainstem.context import PipelineContext, StageError, StageProgress
+from mainstem.errors import MainstemError
 from mainstem.result import PipelineResult
 from mainstem.stage_run import unique_names
 
@@ -23,6 +24,7 @@ class Outcome:
         error: What made it fail or ended it early.
         status: How it ended, in the words of its last event.
         own_code: The file or folder of the user's code.
+        refusal: Why a durable run did not begin.
     """
 
     context: PipelineContext = field(default_factory=PipelineContext)
@@ -31,6 +33,7 @@ class Outcome:
     error: BaseException | None = None
     status: Literal["completed", "failed", "cancelled"] = "failed"
     own_code: str = ""
+    refusal: MainstemError | None = None
 
     @property
     def stage_names(self) -> list[str]:

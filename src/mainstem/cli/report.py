@@ -78,6 +78,15 @@ def print_error(console: Console, outcome: Outcome, *, everything: bool) -> None
         console.print(Text(line), soft_wrap=True)
 
 
+def print_refusal(console: Console, outcome: Outcome) -> None:
+    """Print why a durable run did not begin."""
+    if outcome.refusal is not None:
+        first, *more = printable_lines(str(outcome.refusal))
+        console.print(Text.assemble(("mainstem: ", "bold"), first), soft_wrap=True)
+        for line in more:
+            console.print(Text(line), soft_wrap=True)
+
+
 def print_rejects(console: Console, outcome: Outcome) -> None:
     """Print the records that failed and whatever else went wrong, the run's own error aside; many are grouped."""
     culprit = outcome.culprit

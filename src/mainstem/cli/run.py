@@ -8,37 +8,43 @@ import signal
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import isawaitable
 from types import FrameType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import anyio
 
+from mainstem.cli.durability import DurableOptions
 from mainstem.cli.escape import plain_console
 from mainstem.cli.exit_code import ExitCode
 from mainstem.cli.json_report import to_json
 from mainstem.cli.outcome import Outcome
 from mainstem.cli.progress import Progress
-from mainstem.cli.report import print_error, print_rejects, print_report
+from mainstem.cli.report import print_error, print_refusal, print_rejects, print_report
 from mainstem.cli.settings import call_with_settings
 from mainstem.cli.target import Target, is_pipeline, own_code
 from mainstem.cli.usage import UsageError
+from mainstem.errors import GuaranteeError, RunActiveError, RunCompletedError, RunError, StoreError
+
+if TYPE_CHECKING:
+    from mainstem.durable.options import RunOptions as DurableRunOptions
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
+class CommandOptions:
     """What ``mainstem run`` was told."""
 
     target: str
     assignments: Sequence[str] = ()
     workers: int | None = None
+    durability: DurableOptions = field(default_factory=DurableOptions)
     quiet: bool = False
     json: bool = False
     traceback: bool = False
 
 
-def run_target(options: RunOptions) -> int:
+def run_target(options: CommandOptions) -> int:
     """Run what ``TARGET`` names and report how it went.
 
     Returns:
@@ -59,6 +65,12 @@ def run_target(options: RunOptions) -> int:
         code = ExitCode.FAILED if outcome.status == "failed" else ExitCode.COMPLETED
     except UsageError:
         raise
+    except RunCompletedError as refusal:
+        outcome.status, outcome.refusal = "completed", refusal
+        code = ExitCode.COMPLETED
+    except (RunError, GuaranteeError, StoreError) as refusal:
+        outcome.refusal = refusal
+        code = ExitCode.RUN_ACTIVE if isinstance(refusal, RunActiveError) else ExitCode.REFUSED
     except (KeyboardInterrupt, SystemExit) as stop:
         outcome.status = "cancelled"
         leaving = stop if isinstance(stop, SystemExit) else None
@@ -71,7 +83,7 @@ def run_target(options: RunOptions) -> int:
     return code
 
 
-def _run(options: RunOptions, outcome: Outcome) -> None:
+def _run(options: CommandOptions, outcome: Outcome) -> None:
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers is the number of worker processes, at least 1, not {options.workers}")
     target = Target.parse(options.target)
@@ -83,15 +95,18 @@ def _run(options: RunOptions, outcome: Outcome) -> None:
         if options.assignments and not is_function:
             raise UsageError(f"{target} is a Pipeline, which has no settings: --set is for a function that returns one")
         made = call_with_settings(found, options.assignments, f"{target}()") if is_function else found
-        anyio.run(_execute, target, made, outcome, options)
+        durability = options.durability.to_run_options(options.target, options.assignments)
+        anyio.run(_execute, target, made, outcome, options, durability)
 
 
-async def _execute(target: Target, made: Any, outcome: Outcome, options: RunOptions) -> None:
+async def _execute(
+    target: Target, made: Any, outcome: Outcome, options: CommandOptions, durability: DurableRunOptions
+) -> None:
     # An async function is awaited here, so that what it opens belongs to the event loop that the run uses.
     pipeline = outcome.pipeline = target.require_pipeline(await made if isawaitable(made) else made)
     progress = Progress(pipeline.name, outcome.stage_names, outcome.context)
     with progress.show(quiet=options.quiet), _tell_of_interrupt(progress):
-        result = await pipeline.execute(None, context=outcome.context, workers=options.workers)
+        result = await pipeline.execute(None, context=outcome.context, workers=options.workers, **durability)
     outcome.result, outcome.error = result, result.error
     outcome.status = "completed" if result.success else "failed"
 
@@ -127,7 +142,7 @@ def _take_stdout() -> TextIO:
     return document
 
 
-def _report(options: RunOptions, outcome: Outcome, document: TextIO | None) -> None:
+def _report(options: CommandOptions, outcome: Outcome, document: TextIO | None) -> None:
     errors = plain_console(stderr=True)
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
@@ -141,3 +156,4 @@ def _report(options: RunOptions, outcome: Outcome, document: TextIO | None) -> N
         print_report(plain_console(), outcome)
         sys.stdout.flush()
     print_error(errors, outcome, everything=options.traceback)
+    print_refusal(errors, outcome)

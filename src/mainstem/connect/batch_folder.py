@@ -89,16 +89,20 @@ class BatchFolder:
         except FileNotFoundError:
             if not make:
                 raise LeaseLostError(self._gone()) from None
-            make_private(self.path, self.parent, self._unborn(self.claim.epoch), "epoch-0")
+            with suppress(FileNotFoundError):  # removed as a remnant by a later attempt, which take() will meet
+                make_private(self.path, self.parent, self._unborn(self.claim.epoch), "epoch-0")
             for epoch in range(1, self.claim.epoch):  # attempts that were killed while they made it
                 remove_unborn(self._unborn(epoch), self.parent, "epoch-0")
-            self.handle = open_private(self.path, self.parent)
+            try:
+                self.handle = open_private(self.path, self.parent)
+            except FileNotFoundError:
+                raise LeaseLostError(self._gone()) from None
 
     def _unborn(self, epoch: int) -> Path:
         return self.path.with_name(f"{self.name}.{epoch}")
 
-    def take(self) -> Manifest:
-        """Take the right to write from whoever had it, and return what they have committed.
+    def take(self) -> None:
+        """Take the right to write from whoever had it.
 
         Raises:
             LeaseLostError: If somebody with a later epoch was here.
@@ -121,10 +125,20 @@ class BatchFolder:
                     continue
             break
         else:
+            if not BatchFolder.exists(self.target, self.claim):
+                raise LeaseLostError(self._gone())
             raise ConnectError(f"cannot write {self.target}: {self.path} has no epoch; remove it and begin anew")
+
+    def adopt(self) -> Manifest:
+        """Return what all attempts so far have committed, once the right to write is taken.
+
+        Raises:
+            LeaseLostError: If somebody with a later epoch was here.
+            ConnectError: If what is there is damaged.
+        """
         manifest = self._latest()
         self.keep(manifest)
-        self.sweep(manifest, below=mine)  # not of this one, of which a batch may be open
+        self.sweep(manifest, below=self.claim.epoch)  # not of this attempt, of which a batch may be open
         return manifest
 
     def _latest(self) -> Manifest:
@@ -188,6 +202,19 @@ class BatchFolder:
             os.stat(f"epoch-{self.claim.epoch}", dir_fd=self.handle, follow_symlinks=False)
         except FileNotFoundError:
             raise LeaseLostError(self._gone()) from None
+
+    @contextmanager
+    def fenced(self) -> Generator[None]:
+        """Blame what went wrong on a later attempt, if there is one: it removes what earlier ones leave.
+
+        Raises:
+            LeaseLostError: In place of another error.
+        """
+        try:
+            yield
+        except (FileNotFoundError, ConnectError):
+            self.check()
+            raise
 
     def _gone(self) -> str:
         return (

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
-from typing import Any, overload
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from typing import Any, cast, overload
 
+from anyio.to_thread import run_sync
 from typing_extensions import TypeVar
 
-from mainstem.connect.csv_reader import CsvFormat, CsvReader
+from mainstem.connect.csv_reader import CsvReader
+from mainstem.connect.csv_rows import CarefulReader, CsvFormat
 from mainstem.connect.files import FilePath, LineFile, LinePosition, file_errors, local_path
+from mainstem.connect.fingerprints import file_fingerprint
 from mainstem.connect.record_type import model_of
 from mainstem.connect.rejects import settle_rejects
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk, SourceStage
+from mainstem.errors import ConnectError
 from mainstem.options import check_count
 from mainstem.records import text_record_parser
 from mainstem.type_hints import list_of
@@ -26,11 +30,16 @@ class CsvSource(SourceStage[T]):
 
     Quoted cells may hold line breaks; blank lines are passed over; a byte order mark is left out; a gzip file is
     unpacked on the way. A position is a byte offset (of the unpacked content) with the numbers of records and lines
-    before it, and reading can start there; in a gzip file that means unpacking all that comes before.
+    before it, and reading starts there at once; in a gzip file it takes unpacking all that comes before.
+
+    What somebody appends while the file is read is read as well. It is an error if the file becomes shorter, begins
+    with something else at the end than at the beginning, or grows where a line was not complete. A durable run is
+    resumed with the file that it began with: path, size, time of change and both ends must be the same.
 
     A row that cannot be read (too many or too few cells, bytes that are not in the encoding, NUL, quotes that do not
     match, a cell over ``csv.field_size_limit()``, a cell that its field's type refuses) fails the run. With
-    ``continue_on_error`` it is recorded in ``context.errors`` with its text and number, and the rest is read.
+    ``continue_on_error`` it is recorded in ``context.errors`` with its text and number, and the rest is read;
+    ``read_again`` takes such a text, mended, or the cells as a dict.
 
     Args:
         path: The file.
@@ -104,11 +113,49 @@ class CsvSource(SourceStage[T]):
         self._parse = None if self._model is None else text_record_parser(self._model, frozenset(null_values))
         self._continue_on_error = continue_on_error
         self._format = CsvFormat(delimiter, encoding)
+        self._format_of_text = CsvFormat(delimiter, "utf-8")
         if name is not None:
             self.name = name
 
     def _hints(self) -> tuple[Any, Any]:
         return None, list_of(dict[str, str] if self._model is None else self._model)
+
+    async def fingerprint(self) -> Mapping[str, Any] | None:
+        return await run_sync(file_fingerprint, self._path)
+
+    def read_again(self, record: Any) -> T:
+        if isinstance(record, Mapping):
+            cells = cast("dict[str, Any]", record)
+            if self._parse is None:
+                self._check_cells(cells)
+        else:
+            cells = self._cells_of(record)
+        return cast("T", cells if self._parse is None else self._parse(cells))
+
+    def _cells_of(self, row: Any) -> dict[str, Any]:
+        if not isinstance(row, (str, bytes)):
+            raise ConnectError(f"a row is a text, bytes or a mapping of texts, not {type(row).__name__}")
+        try:
+            content = row if isinstance(row, bytes) else row.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ConnectError("the row has half a surrogate pair in it: remove it") from error
+        reader = CarefulReader(self._format if isinstance(row, bytes) else self._format_of_text)
+        reader.names = self._column_names()
+        cells, problem = reader.read_one(content)
+        if problem:
+            raise ConnectError(problem)
+        return dict(zip(reader.names, cells, strict=True))
+
+    def _check_cells(self, cells: Mapping[str, Any]) -> None:
+        names = self._column_names()
+        if set(cells) != set(names) or not all(isinstance(cell, str) for cell in cells.values()):
+            raise ConnectError(f"a row has a text for each column of {self._path}: {', '.join(names):.200}")
+
+    def _column_names(self) -> Sequence[str]:
+        with LineFile(self._path) as lines:
+            reader = CsvReader(lines, self._format, None)
+            reader.read_header()
+            return reader.names
 
     async def read(
         self, context: PipelineContext, *, start: Position | None = None, chunk_size: int = CHUNK_SIZE

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from anyio.to_thread import run_sync
 
-from mainstem.connect.csv_reader import CsvFormat
+from mainstem.connect.csv_rows import CsvFormat
 from mainstem.connect.file_batches import BatchPart, FileBatches
 from mainstem.connect.files import FilePath, local_path
 from mainstem.connect.pending_file import PendingFile

@@ -47,9 +47,10 @@ class FileBatches:
                 "pipeline without a store"
             )
         with file_errors(self._path, "write"), open_folder(writable_target(self._path), claim, make=True) as folder:
-            manifest = folder.take()
-            if manifest.state is FileState.OPEN:
-                for part in manifest.parts:
+            folder.take()
+            with folder.fenced():
+                manifest = folder.adopt()
+                for part in manifest.parts if manifest.state is FileState.OPEN else ():
                     _check_length(folder, part)
             return manifest.sequence
 
@@ -61,8 +62,9 @@ class FileBatches:
             ConnectError: If it cannot be written.
             StageContractError: If its number does not follow that of the batch before.
         """
-        with ExitStack() as opened, file_errors(self._path, "write"):
+        with file_errors(self._path, "write"), ExitStack() as opened:
             folder = opened.enter_context(open_folder(writable_target(self._path), claim))
+            opened.enter_context(folder.fenced())
             manifest = folder.manifest()
             if manifest.state is not FileState.OPEN or manifest.sequence != sequence - 1:
                 raise StageContractError(
@@ -84,7 +86,9 @@ class FileBatches:
             LeaseLostError: If somebody with a later epoch was here.
             ConnectError: If it cannot be written.
         """
-        with file_errors(self._path, "write"), open_folder(writable_target(self._path), claim) as folder:
+        with file_errors(self._path, "write"), ExitStack() as opened:
+            folder = opened.enter_context(open_folder(writable_target(self._path), claim))
+            opened.enter_context(folder.fenced())
             manifest = folder.manifest()
             if manifest.state is FileState.OPEN:
                 manifest = self._join(folder, manifest, _packed(if_empty) if self._is_packed(folder) else if_empty)
@@ -102,7 +106,7 @@ class FileBatches:
         with file_errors(self._path, "write"):
             target = writable_target(self._path)
             if BatchFolder.exists(target, claim):
-                with open_folder(target, claim) as folder:
+                with open_folder(target, claim) as folder, folder.fenced():
                     folder.check()
                     folder.clear()
 
@@ -225,7 +229,7 @@ class BatchPart:
             LeaseLostError: If somebody with a later epoch was here; only they can tell whether it counts.
             ConnectError: If it cannot be written; then it is not committed, or the next claim says so.
         """
-        with file_errors(self._path, "write"):
+        with file_errors(self._path, "write"), self._folder.fenced():
             self._folder.check()
             if self._packer is not None:
                 self._append(self._packer.flush())

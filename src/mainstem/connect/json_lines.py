@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from itertools import islice
-from typing import Any, overload
+from typing import Any, cast, overload
 
+from anyio.to_thread import run_sync
 from typing_extensions import TypeVar
 
 from mainstem.connect.files import FilePath, LineFile, LinePosition, file_errors, local_path
+from mainstem.connect.fingerprints import file_fingerprint
 from mainstem.connect.record_type import model_of
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.context import PipelineContext
@@ -28,12 +30,17 @@ class JsonLinesSource(SourceStage[T]):
     r"""Read the records of a JSON Lines file, in order: an object on each line, in UTF-8.
 
     Blank lines are passed over; a gzip file is unpacked on the way. A position is a byte offset (of the unpacked
-    content) with the numbers of records and lines before it, and reading can start there; in a gzip file that means
+    content) with the numbers of records and lines before it, and reading starts there at once; in a gzip file it takes
     unpacking all that comes before.
+
+    What somebody appends while the file is read is read as well. It is an error if the file becomes shorter, begins
+    with something else at the end than at the beginning, or grows where a line was not complete. A durable run is
+    resumed with the file that it began with: path, size, time of change and both ends must be the same.
 
     A line that cannot be read fails the run: one that is not JSON or no object, that has the same key twice, a number
     that JSON does not know (NaN, Infinity) or Python cannot hold, or is nested too deep. With ``continue_on_error`` it
-    is recorded in ``context.errors`` with its text and number, and the rest is read.
+    is recorded in ``context.errors`` with its text and number, and the rest is read; ``read_again`` takes such a text,
+    mended, or the object as a dict.
 
     Args:
         path: The file.
@@ -86,13 +93,29 @@ class JsonLinesSource(SourceStage[T]):
     ) -> None:
         self._path = local_path(path)
         self._model = model_of(record_type, "JsonLinesSource")
-        self._parse = _line_parser(None if self._model is None else record_parser(self._model))
+        self._parse_object = None if self._model is None else record_parser(self._model)
+        self._parse = _line_parser(self._parse_object)
         self._continue_on_error = continue_on_error
         if name is not None:
             self.name = name
 
     def _hints(self) -> tuple[Any, Any]:
         return None, list_of(dict[str, Any] if self._model is None else self._model)
+
+    async def fingerprint(self) -> Mapping[str, Any] | None:
+        return await run_sync(file_fingerprint, self._path)
+
+    def read_again(self, record: Any) -> T:
+        if isinstance(record, Mapping):
+            fields = cast("Any", record)
+            return cast("T", fields if self._parse_object is None else self._parse_object(fields))
+        if not isinstance(record, (str, bytes)):
+            raise ConnectError(f"a line is a text, bytes or a mapping, not {type(record).__name__}")
+        try:
+            line = record if isinstance(record, bytes) else record.encode("utf-8")
+            return cast("T", self._parse(line.strip()))
+        except Exception as error:
+            raise _error_for(error, _explain(error)) from error
 
     async def read(
         self, context: PipelineContext, *, start: Position | None = None, chunk_size: int = CHUNK_SIZE
@@ -123,8 +146,7 @@ class JsonLinesSource(SourceStage[T]):
         records, failures = parse_each(self._parse, texts)
         rejects: list[Reject] = []
         for number, error in failures:
-            kind = ValidationError if isinstance(error, ValidationError) else ConnectError
-            problem = kind(f"{self._path}, line {at.line + numbers[number] + 1}: {_explain(error)}")
+            problem = _error_for(error, f"{self._path}, line {at.line + numbers[number] + 1}: {_explain(error)}")
             problem.__cause__ = error
             rejects.append(Reject(at.record + number, _text_of(texts[number]), problem))
         return records, rejects
@@ -169,11 +191,17 @@ def _finite_float(text: str) -> float:
     return number
 
 
+def _error_for(error: Exception, text: str) -> Exception:
+    return (ValidationError if isinstance(error, ValidationError) else ConnectError)(text)
+
+
 def _explain(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"this is not JSON: {error.msg} at character {error.pos + 1}"
     if isinstance(error, UnicodeDecodeError):
         return f"byte 0x{error.object[error.start]:02x} is not valid UTF-8 ({error.reason}): convert the file to UTF-8"
+    if isinstance(error, UnicodeEncodeError):
+        return "it has half a surrogate pair in it: remove it"
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     return str(error)

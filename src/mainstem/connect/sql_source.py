@@ -6,15 +6,18 @@ import sqlite3
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from itertools import islice, repeat
-from typing import Any, TypeAlias, overload
+from typing import Any, cast, overload
 
 import anyio
 from anyio.to_thread import run_sync
 from typing_extensions import TypeVar
 
+from mainstem.connect.fingerprints import json_value
 from mainstem.connect.record_type import model_of
 from mainstem.connect.rejects import Reject, settle_rejects
+from mainstem.connect.sql_order import CountedRows, KeyedRows, Parameters, RowOrder, UndecodedText
 from mainstem.connect.sqlite import database_errors, database_path, open_database, when_unlocked
+from mainstem.connect.sqlite_columns import check_identifier
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk, SourceStage
 from mainstem.errors import ConnectError
@@ -25,25 +28,33 @@ from mainstem.type_hints import list_of
 T = TypeVar("T")
 R = TypeVar("R")
 
-Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
-
 
 class SqlSource(SourceStage[T]):
     """Read the rows of a query, in order, a chunk at a time; the database cannot be changed by it.
 
     A position is the number of rows before it. To start there the query is run again and the rows before are passed
-    over, so give it an ``ORDER BY`` that leaves no choice if it is ever to be resumed. The read is one transaction: it
-    sees the database as it was at the beginning.
+    over, so give it an ``ORDER BY`` that leaves no choice if it is ever to be resumed.
+
+    With a ``key``, rows come in the key's order (texts by their bytes, whatever the collation), and a position is a
+    value of it, where reading starts at once if there is an index. The key must not be NULL, no two rows may share it,
+    and each of its columns must be of one type; else the run fails where that is seen. Rows that are added with a
+    greater key are read by a run that is resumed, and rows that are deleted are not missed. The query stands in
+    parentheses then, so it must be a ``SELECT``, and an ``ORDER BY`` of its own is of no use.
+
+    The read is one transaction: it sees the database as it was at the beginning. Until it ends, nobody can commit to
+    the database, unless its journal mode is WAL; so a durable run from a database into the same needs that mode.
+    A durable run is resumed with the same database file, query, parameters and key; their content may have changed.
 
     A row that cannot be read (text that is not in the database's encoding, a value that its field's type refuses)
     fails the run. With ``continue_on_error`` it is recorded in ``context.errors`` with its number, and the rest is
-    read.
+    read; ``read_again`` takes such a row, mended, as a dict.
 
     Args:
         url: The database: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``.
         query: A statement that gives rows.
         parameters: Values for its placeholders: a sequence for ``?``, a mapping for ``:name``. Never put values into
             the query's text.
+        key: The column or columns of the query whose values no two rows share, to go on after a value of them.
         record_type: What the records are: ``dict``, or a dataclass, ``TypedDict``, msgspec ``Struct`` or pydantic
             model, into which the rows are parsed.
         continue_on_error: Whether to record rows that cannot be read and go on.
@@ -53,6 +64,7 @@ class SqlSource(SourceStage[T]):
         ConnectError: If ``url`` is not one of those.
         MissingExtraError: If the record type needs ``mainstem[models]``, which is not installed.
         TypeError: If ``record_type`` is none.
+        ValueError: If the key is no column's name, or names one twice.
 
     Example:
         >>> from mainstem import Pipeline
@@ -68,6 +80,7 @@ class SqlSource(SourceStage[T]):
         query: str,
         *,
         parameters: Parameters = ...,
+        key: str | Sequence[str] | None = None,
         record_type: type[dict[Any, Any]] = ...,
         continue_on_error: bool = False,
         name: str | None = None,
@@ -79,6 +92,7 @@ class SqlSource(SourceStage[T]):
         query: str,
         *,
         parameters: Parameters = ...,
+        key: str | Sequence[str] | None = None,
         record_type: type[R],
         continue_on_error: bool = False,
         name: str | None = None,
@@ -89,11 +103,17 @@ class SqlSource(SourceStage[T]):
         query: str,
         *,
         parameters: Parameters = (),
+        key: str | Sequence[str] | None = None,
         record_type: type[Any] = dict,
         continue_on_error: bool = False,
         name: str | None = None,
     ) -> None:
-        database_path(url)
+        self._path = database_path(url)
+        self._key = (key,) if isinstance(key, str) else tuple(key or ())
+        for each in self._key:
+            check_identifier("the name of a key column", each)
+        if len(set(self._key)) != len(self._key):
+            raise ValueError(f"the key names a column twice: {self._key!r}")
         self._url = url
         self._query = query
         self._parameters = parameters
@@ -106,37 +126,55 @@ class SqlSource(SourceStage[T]):
     def _hints(self) -> tuple[Any, Any]:
         return None, list_of(dict[str, Any] if self._model is None else self._model)
 
+    async def fingerprint(self) -> Mapping[str, Any]:
+        given = self._parameters
+        return {
+            "database": ":memory:" if self._path is None else str(self._path.absolute()),
+            "query": self._query,
+            "parameters": {name: json_value(value) for name, value in given.items()}
+            if isinstance(given, Mapping)
+            else list(map(json_value, given)),
+            "key": list(self._key),
+        }
+
+    def read_again(self, record: Any) -> T:
+        if self._parse is None and not isinstance(record, Mapping):
+            raise ConnectError(f"a row is a mapping with a value for each column, not {type(record).__name__}")
+        return cast("T", record if self._parse is None else self._parse(record))
+
+    def _order(self, start: Position | None) -> RowOrder:
+        if self._key:
+            return KeyedRows(self._url, self._query, self._parameters, start, self._key)
+        return CountedRows(self._url, self._query, self._parameters, start)
+
     async def read(
         self, context: PipelineContext, *, start: Position | None = None, chunk_size: int = CHUNK_SIZE
     ) -> AsyncGenerator[SourceChunk[T], None]:
         check_count("chunk_size", chunk_size)
-        first = 0 if start is None else _row_of(start)
+        order = self._order(start)
         connection = await run_sync(partial(open_database, self._url, create=False))
         try:
             with database_errors(self._url):
-                cursor = await when_unlocked(connection, partial(self._execute, connection))
+                cursor = await when_unlocked(connection, partial(_execute, connection, order))
                 names = self._names_of(cursor)
-                if first:
-                    await run_sync(_pass_over, connection, cursor, first, self._url)
+                order.check_names(names)
+                if order.passed_over:
+                    await run_sync(_pass_over, connection, cursor, order.passed_over, self._url)
             while True:
                 with database_errors(self._url):
                     rows, damaged = await run_sync(_fetch, connection, cursor, chunk_size)
-                count = len(rows) + len(damaged)
-                if not count:
+                if not rows and not damaged:
                     return
+                first = order.row
+                position = order.go_on(_in_order(rows, damaged))
                 records, rejects = self._records_of(names, rows, damaged, first)
                 failed = settle_rejects(
                     rejects, context, self.name, go_on=self._continue_on_error, first=context.chunk_start
                 )
-                first += count
-                yield SourceChunk(records, {"row": first}, failed)
+                yield SourceChunk(records, position, failed)
         finally:
             with anyio.CancelScope(shield=True):
                 await run_sync(connection.close)
-
-    def _execute(self, connection: sqlite3.Connection) -> sqlite3.Cursor:
-        connection.execute("PRAGMA query_only = ON")
-        return connection.execute(self._query, self._parameters)
 
     def _names_of(self, cursor: sqlite3.Cursor) -> list[str]:
         names = [each[0] for each in cursor.description or ()]
@@ -154,9 +192,7 @@ class SqlSource(SourceStage[T]):
     ) -> tuple[list[Any], list[Reject]]:
         """Make records of the rows; positions count from ``first``."""
         rejects = [
-            Reject(
-                first + at, dict(zip(names, row, strict=True)), ConnectError(f"{self._url}, row {first + at}: {error}")
-            )
+            Reject(first + at, _with_bytes(names, row), ConnectError(f"{self._url}, row {first + at}: {error}"))
             for at, row, error in damaged
         ]
         records: list[Any] = list(map(dict, map(zip, repeat(names), rows)))
@@ -172,11 +208,9 @@ class SqlSource(SourceStage[T]):
         return parsed, rejects
 
 
-def _row_of(position: Position) -> int:
-    row = position.get("row")
-    if type(row) is not int or row < 0:
-        raise ConnectError(f"{position!r} is no position in the rows of a query: it needs row")
-    return row
+def _execute(connection: sqlite3.Connection, order: RowOrder) -> sqlite3.Cursor:
+    connection.execute("PRAGMA query_only = ON")
+    return order.begin(connection)
 
 
 def _pass_over(connection: sqlite3.Connection, cursor: sqlite3.Cursor, count: int, url: str) -> None:
@@ -213,4 +247,22 @@ def _text_or_bytes(content: bytes) -> str | bytes:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        return content
+        return UndecodedText(content)
+
+
+def _in_order(rows: list[Any], damaged: list[tuple[int, Any, Exception]]) -> list[Any]:
+    """Return all rows, each at its position."""
+    if not damaged:
+        return rows
+    together = list(rows)
+    for at, row, _ in damaged:
+        together.insert(at, row)
+    return together
+
+
+def _with_bytes(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
+    """Return a damaged row as a record, with plain bytes for what is no text."""
+    return {
+        name: bytes(value) if isinstance(value, UndecodedText) else value
+        for name, value in zip(names, row, strict=True)
+    }

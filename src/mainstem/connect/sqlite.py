@@ -12,7 +12,7 @@ from typing import TypeVar
 import anyio
 from anyio.to_thread import run_sync
 
-from mainstem.errors import ConnectError
+from mainstem.errors import ConnectError, ConnectionLostError
 
 T = TypeVar("T")
 
@@ -71,12 +71,24 @@ def open_database(url: str, *, create: bool) -> sqlite3.Connection:
         )
 
 
+def begin_writing(connection: sqlite3.Connection) -> None:
+    """Begin a transaction with the right to write, whose commit a power cut does not undo.
+
+    Raises:
+        sqlite3.OperationalError: If another connection has that right; call again then.
+    """
+    # FULL would not do: a power cut could bring back the journal, and with it the state before the commit.
+    connection.execute("PRAGMA synchronous = EXTRA")
+    connection.execute("BEGIN IMMEDIATE")
+
+
 _ADVICE = {
     sqlite3.SQLITE_NOTADB: "the file is not a SQLite database; check the path",
     sqlite3.SQLITE_CORRUPT: "the database is damaged; restore it from a backup, or try '.recover' of the sqlite3 shell",
     sqlite3.SQLITE_READONLY: "the database cannot be written; check the rights of the file and its folder",
     sqlite3.SQLITE_CANTOPEN: "the file cannot be opened; check the rights of the file and its folder",
-    sqlite3.SQLITE_FULL: "there is no room left; make room, nothing of this load was stored",
+    sqlite3.SQLITE_FULL: "there is no room left; make room, and run again",
+    sqlite3.SQLITE_IOERR: "its file system failed; look at the disk, its quota and the system's log",
 }
 
 
@@ -85,15 +97,18 @@ def database_errors(url: str) -> Generator[None]:
     """Turn SQLite's errors into a ``ConnectError`` that says what to do.
 
     Raises:
-        ConnectError: In place of them.
+        ConnectionLostError: In place of a lock that was not given back: the same may succeed later.
+        ConnectError: In place of all others.
     """
     try:
         yield
     except sqlite3.Error as error:
         if _is_locked(error):
-            advice = f"another connection has held a lock for more than {LOCK_TIMEOUT:g} s; end it and run again"
-        else:
-            advice = _ADVICE.get(_primary_code(error), "")
+            raise ConnectionLostError(
+                f"{url}: {error}: another connection has held a lock for more than {LOCK_TIMEOUT:g} s; "
+                "end it and run again"
+            ) from error
+        advice = _ADVICE.get(_primary_code(error), "")
         raise ConnectError(f"{url}: {error}{f': {advice}' if advice else ''}") from error
 
 

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, Literal, TypeAlias, get_args, overload
+from pathlib import Path
+from typing import Any, get_args, overload
 
-import anyio
 from anyio.to_thread import run_sync
 from typing_extensions import TypeVar
 
 from mainstem.connect.record_type import model_of
 from mainstem.connect.rejects import settle_rejects
-from mainstem.connect.sqlite import database_errors, database_path, open_database, when_unlocked
-from mainstem.connect.sqlite_columns import check_identifier, declare
-from mainstem.connect.table_load import TableLoad, TablePlan
+from mainstem.connect.sqlite_table import SqliteTable
+from mainstem.connect.table_target import PROGRESS_TABLE, Batch, Mode, TableLoad, TablePlan, TableTarget
 from mainstem.context import PipelineContext
-from mainstem.endpoints import LoadReport, Position, SinkStage, SinkTransaction
-from mainstem.errors import ConnectError
+from mainstem.endpoints import Claim, LoadReport, Position, SinkStage, SinkTransaction
 from mainstem.records import field_hints
 from mainstem.type_hints import iterable_of
 
 T_contra = TypeVar("T_contra", contravariant=True)
 R = TypeVar("R")
-
-Mode: TypeAlias = Literal["insert", "upsert", "replace"]
 
 
 class TableSink(SinkStage[T_contra]):
@@ -45,6 +40,12 @@ class TableSink(SinkStage[T_contra]):
 
     While it loads, others can read the database and not write it; it waits up to 30 seconds for its turn. Foreign keys
     are enforced. The file of a new database stays, empty, if the load fails.
+
+    In a durable run each record is loaded exactly once, or is a reject. The run is written batch by batch, each in a
+    transaction of its own, so others see the table grow; the number of the last batch is committed with its rows, in
+    the table ``mainstem_progress`` of the same database. The first record of the run settles its columns for good, and
+    the values of the first batch the types of a table that is made without ``record_type``. ``"replace"`` empties the
+    table in the first batch. A row of ``mainstem_progress`` may be deleted once its run has completed.
 
     Args:
         url: The database: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``.
@@ -111,14 +112,7 @@ class TableSink(SinkStage[T_contra]):
         continue_on_error: bool = False,
         name: str | None = None,
     ) -> None:
-        if database_path(url) is None:
-            raise ConnectError(
-                f"{url}: a database in memory is gone when the load ends: name a file, sqlite:///file.db"
-            )
-        check_identifier("the name of a table", table)
         names = (key,) if isinstance(key, str) else tuple(key or ())
-        for each in names:
-            check_identifier("the name of a key column", each)
         if mode not in get_args(Mode):
             raise ValueError(f"mode must be 'insert', 'upsert' or 'replace', not {mode!r}")
         if mode == "upsert" and not names:
@@ -126,17 +120,15 @@ class TableSink(SinkStage[T_contra]):
         if len(set(names)) != len(names):
             raise ValueError(f"the key names a column twice: {names!r}")
         self._model = None if record_type is None else model_of(record_type, "TableSink")
-        columns = None
         if self._model is not None:
             hints = field_hints(self._model) or {}
             if set(names) - set(hints):
                 raise ValueError(
                     f"the key {names!r} is no field of {self._model.__name__}, which has {', '.join(hints)}"
                 )
-            columns = [declare(field, hint, names) for field, hint in hints.items()]
-        self._url = url
-        self._plan = TablePlan(table, names, mode, columns)
-        self._continue_on_error = continue_on_error
+        self._table = _table_of(url, TablePlan(table, names, mode, self._model, continue_on_error))
+        if table.lower() == PROGRESS_TABLE:
+            raise ValueError(f"table {PROGRESS_TABLE!r} holds the progress of durable runs: name another")
         if name is not None:
             self.name = name
 
@@ -145,41 +137,48 @@ class TableSink(SinkStage[T_contra]):
 
     @property
     def target(self) -> str:
-        return f"{self._url}, table {self._plan.table}"
+        return self._table.name
+
+    @property
+    def locked_file(self) -> Path | None:
+        return self._table.locked_file
 
     async def begin(self, context: PipelineContext) -> SinkTransaction[T_contra]:
-        connection = await run_sync(partial(open_database, self._url, create=True))
-        load = TableLoad(connection, self._url, self._plan, go_on=self._continue_on_error)
-        try:
-            with database_errors(self._url):
-                await when_unlocked(connection, load.begin)
-                await run_sync(load.prepare)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await run_sync(load.abort)
-            raise
-        return _TableTransaction(load, context, self.name, self._url, self._continue_on_error)
+        return await self._begin(context, None)
+
+    async def claim(self, claim: Claim) -> int:
+        return await self._table.claim(claim)
+
+    async def begin_batch(self, context: PipelineContext, claim: Claim, sequence: int) -> SinkTransaction[T_contra]:
+        return await self._begin(context, Batch(claim, sequence))
+
+    async def _begin(self, context: PipelineContext, batch: Batch | None) -> SinkTransaction[T_contra]:
+        return _TableTransaction(self._table, await self._table.begin(batch), context, self.name)
+
+
+def _table_of(url: str, plan: TablePlan) -> TableTarget:
+    """Return the table for the kind of database that the URL names."""
+    return SqliteTable(url, plan)
 
 
 class _TableTransaction(SinkTransaction[T_contra]):
     """The load, in threads, so that neither the disk nor another connection's lock stops the event loop."""
 
-    def __init__(self, load: TableLoad, context: PipelineContext, stage: str, url: str, go_on: bool) -> None:
+    def __init__(self, table: TableTarget, load: TableLoad, context: PipelineContext, stage: str) -> None:
+        self._table = table
         self._load = load
         self._context = context
         self._stage = stage
-        self._url = url
-        self._go_on = go_on
 
     async def write(self, records: Sequence[T_contra]) -> int:
-        with database_errors(self._url):
+        with self._table.errors():
             rejects = await run_sync(self._load.write, records)
-        return settle_rejects(rejects, self._context, self._stage, go_on=self._go_on)
+        return settle_rejects(rejects, self._context, self._stage, go_on=self._table.plan.continue_on_error)
 
     async def commit(self, position: Position | None = None) -> None:
-        with database_errors(self._url):
+        with self._table.errors():
             await run_sync(self._load.commit)
 
     async def abort(self) -> None:
-        with database_errors(self._url):
+        with self._table.errors():
             await run_sync(self._load.abort)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import length_hint
 from typing import Any
 
 from mainstem.connect.rejects import Reject, set_aside
 from mainstem.connect.rows import Row, RowReader, class_of, keys_of
+from mainstem.connect.sqlite import begin_writing
 from mainstem.connect.sqlite_columns import (
     Column,
     check_identifier,
@@ -19,7 +19,9 @@ from mainstem.connect.sqlite_columns import (
     infer,
     quoted,
 )
+from mainstem.connect.sqlite_progress import BatchProgress
 from mainstem.connect.sqlite_values import ColumnValues, store_rows
+from mainstem.connect.table_target import Batch, TableLoad, TablePlan
 from mainstem.errors import ConnectError, ValidationError
 from mainstem.records import field_hints
 
@@ -37,38 +39,31 @@ _AT_ONCE = 500
 """Rows that are converted and inserted at a time: below the 700 allocations after which the garbage collector looks."""
 
 
-@dataclass(frozen=True, slots=True)
-class TablePlan:
-    """What a sink is to do.
-
-    Attributes:
-        table: The table's name.
-        key: Its key columns.
-        mode: ``insert``, ``upsert`` or ``replace``.
-        columns: The columns of a new table, if a record type gives them.
-    """
-
-    table: str
-    key: tuple[str, ...]
-    mode: str
-    columns: list[Column] | None
-
-
-class TableLoad:
-    """Writes records within one transaction.
+class SqliteLoad(TableLoad):
+    """Writes records to a table of SQLite.
 
     Args:
         connection: An open connection outside a transaction; ``commit`` and ``abort`` close it.
         url: The database, for error messages.
         plan: What to do.
-        go_on: Whether to go on past a row that the table refuses.
+        new_columns: The columns of a table that is made, if a record type gives them.
+        batch: The batch of a durable run that this is, if it is one.
     """
 
-    def __init__(self, connection: sqlite3.Connection, url: str, plan: TablePlan, *, go_on: bool) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        url: str,
+        plan: TablePlan,
+        new_columns: list[Column] | None,
+        batch: Batch | None,
+    ) -> None:
         self._connection = connection
         self._url = url
         self._plan = plan
-        self._go_on = go_on
+        self._new_columns = new_columns
+        self._progress = None if batch is None else BatchProgress(connection, url, batch)
+        self._go_on = plan.continue_on_error
         self._columns: list[Column] | None = None
         self._reader: RowReader | None = None
         self._values: list[ColumnValues] = []
@@ -83,29 +78,37 @@ class TableLoad:
             sqlite3.OperationalError: If another connection has it; call again then.
         """
         self._connection.execute("PRAGMA foreign_keys = ON")
-        self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.execute("BEGIN IMMEDIATE")
+        begin_writing(self._connection)
 
     def prepare(self) -> None:
         """Look at the table, make it if a record type says how, and empty it if it is to be replaced.
 
         Raises:
+            LeaseLostError: If somebody with a later epoch has claimed the run.
             ConnectError: If the table does not fit.
         """
-        plan = self._plan
+        plan, progress = self._plan, self._progress
+        written = None if progress is None else progress.check()
         self._columns = find_columns(self._connection, plan.table, plan.key)
         if self._columns is None:
-            if plan.columns is not None:
-                self._create(plan.columns)
+            if written is not None:
+                raise ConnectError(
+                    f"{self._url}: table {plan.table!r} is gone, which batches of this run were written to: "
+                    "bring it back, and resume the run"
+                )
+            if self._new_columns is not None:
+                self._create(self._new_columns)
             return
-        if plan.columns is not None:
-            problem = self._misfit([each.name for each in plan.columns])
-            if problem:
-                raise ConnectError(f"{self._url}: {problem}")
+        expected = written or [each.name for each in self._new_columns or ()]
+        problem = self._misfit(expected) if expected else ""
+        if problem:
+            raise ConnectError(f"{self._url}: {problem}")
         triggers = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
         self._has_triggers = bool(self._connection.execute(triggers, (plan.table,)).fetchone()[0])
-        if plan.mode == "replace":
+        if plan.mode == "replace" and (progress is None or progress.is_first):
             self._empty()
+        if written is not None:
+            self._use_columns(written)
 
     def _create(self, columns: list[Column]) -> None:
         self._connection.execute(create_statement(self._plan.table, columns, self._plan.key))
@@ -132,8 +135,8 @@ class TableLoad:
         """Write a chunk.
 
         Returns:
-            The records that the table does not take; all others are written. Without ``go_on``, the first at least,
-            and the transaction is to be aborted.
+            The records that the table does not take; all others are written. Without ``continue_on_error`` the first
+            at least, and the transaction is to be aborted.
 
         Raises:
             sqlite3.Error: If the database failed.
@@ -196,11 +199,15 @@ class TableLoad:
                     )
             except TypeError as error:
                 raise ConnectError(f"{self._url}: cannot make table {plan.table!r}: {error}") from error
+        self._use_columns(keys)
+
+    def _use_columns(self, keys: Sequence[str]) -> None:
+        """Take these columns for those of all records."""
         columns = {each.name: each for each in self._columns or ()}
         self._values = [ColumnValues(columns[name]) for name in keys]
         self._statement = self._insert_statement(keys)
         self._connection.execute(f"EXPLAIN {self._statement}", [None] * len(keys))
-        self._reader = RowReader(keys, f"table {plan.table!r}")
+        self._reader = RowReader(keys, f"table {self._plan.table!r}")
 
     def _misfit(self, keys: Sequence[str]) -> str:
         """Say why records with these keys cannot be written; empty if they can."""
@@ -270,11 +277,17 @@ class TableLoad:
         return refused
 
     def commit(self) -> None:
-        """Commit and close.
+        """Commit, with the number of the batch if it is one, and close; if that fails, call ``abort``.
 
         Raises:
-            sqlite3.Error: If the database cannot; call ``abort`` then.
+            LeaseLostError: If the batch is not the next one any more.
+            ConnectError: If a trigger ended the transaction.
+            sqlite3.Error: If the database cannot.
         """
+        if not self._connection.in_transaction:
+            raise ConnectError(f"{self._url}: a trigger ended the transaction: nothing is stored")
+        if self._progress is not None:
+            self._progress.advance(None if self._reader is None else self._reader.columns)
         self._connection.execute("COMMIT")
         self._close()
 
