@@ -41,8 +41,8 @@ class RowOrder(ABC):
         self.url = url
         self.query = query
         self.parameters = parameters
-        self.row = 0 if start is None else _row_of(start)
-        self.passed_over = 0
+        self.row: int = 0 if start is None else _row_of(start)
+        self.passed_over: int = 0
 
     @abstractmethod
     def begin(self, connection: sqlite3.Connection) -> sqlite3.Cursor:
@@ -203,4 +203,4 @@ def _values_of(position: Position, count: int) -> tuple[Any, ...]:
 
 
 def _from_json(value: Any) -> Any:
-    return bytes.fromhex(value["bytes"]) if isinstance(value, dict) else value
+    return bytes.fromhex(cast("Any", value)["bytes"]) if isinstance(value, dict) else value

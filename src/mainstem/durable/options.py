@@ -22,7 +22,7 @@ Place: TypeAlias = str | os.PathLike[str] | Store
 GuaranteeName: TypeAlias = Literal["exactly-once", "at-least-once"]
 
 COMMIT_SECONDS = 1.0
-LARGEST_BATCH = 50_000
+LARGEST_BATCH = 20_000
 """Records after which a batch ends though its time is not over, for they are held in memory until it is committed."""
 
 

@@ -21,6 +21,9 @@ from mainstem.type_hints import function_hints, iterable_of, list_of
 
 T = TypeVar("T", default=Any)
 
+_MOST_PARTS = 1000
+"""Changes after which the state is given whole again, so that it is not read back from too many parts."""
+
 _Row: TypeAlias = tuple[int, Any, Any]
 """Position, key and record."""
 
@@ -99,8 +102,10 @@ class _DedupeState(StageState[Any, Any]):
         # Only one of the two can drop its oldest key quickly, and it takes twice the memory.
         self._seen: dict[Any, None] = {}
         self._latest: OrderedDict[Any, None] = OrderedDict()
-        self._kept = self._kept_whole = 0
-        """How many keys there were when the state was last asked for, at all and whole."""
+        self._kept = 0
+        """How many keys there were when the state was last asked for."""
+        self._parts: int | None = None
+        """How often it was asked for since it was given whole; ``None`` before that."""
 
     async def feed(self, records: Sequence[Any], context: PipelineContext) -> StageResult[list[Any]]:
         failed: list[Failure] = []
@@ -169,7 +174,7 @@ class _DedupeState(StageState[Any, Any]):
         return (f"forgot {self._forgotten:,} of {keys:,} keys: a record that repeats one of them is let through again",)
 
     def snapshot(self) -> dict[str, Any]:
-        self._kept = self._kept_whole = len(self._seen)
+        self._kept, self._parts = len(self._seen), 0
         return {"keys": list(self._seen or self._latest), "forgotten": self._forgotten}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -177,18 +182,17 @@ class _DedupeState(StageState[Any, Any]):
         self._forgotten = snapshot["forgotten"]
         if self._max_keys is None:
             self._seen = dict.fromkeys(keys)
-            self._kept = self._kept_whole = len(self._seen)
+            self._kept, self._parts = len(self._seen), 0
         else:
             self._latest = OrderedDict.fromkeys(keys)
 
     def changes(self) -> list[Any] | None:
-        # Whole again when it has doubled, so that all snapshots together are no more than a few times the keys.
-        if self._max_keys is not None or len(self._seen) > 2 * self._kept_whole:
+        if self._max_keys is not None or self._parts is None or self._parts >= _MOST_PARTS:
             return None
         new = list(islice(self._seen, self._kept, None))
-        self._kept = len(self._seen)
+        self._kept, self._parts = len(self._seen), self._parts + 1
         return new
 
     def restore_changes(self, changes: list[Any]) -> None:
         self._seen.update(dict.fromkeys(changes))
-        self._kept = len(self._seen)
+        self._kept, self._parts = len(self._seen), (self._parts or 0) + 1
