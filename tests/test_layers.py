@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "mainstem"
 FLOORS = [
     ["errors", "ids", "options", "side_by_side"],
     ["accounting", "events", "records", "reject_limit", "retry", "secrets", "take_all", "type_hints", "workers"],
-    ["context", "typecheck"],
+    ["context", "postgres", "typecheck"],
     ["stage_timing"],
     ["run_times"],
     ["attribution"],

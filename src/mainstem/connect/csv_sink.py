@@ -21,7 +21,7 @@ from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.connect.rows import Row, RowReader, keys_of, shown
 from mainstem.context import PipelineContext
 from mainstem.endpoints import Claim, Position, SinkStage, SinkTransaction
-from mainstem.errors import ConnectError, ValidationError
+from mainstem.errors import ConnectError, ValidationError, describe_error
 
 
 class CsvSink(SinkStage[Any]):
@@ -178,7 +178,7 @@ class _CsvTransaction(SinkTransaction[Any]):
         """Return the rows as CSV: column by column where all is well, else row by row, with those that have no form."""
         try:
             return self._encode(list(zip(*map(_column_form, zip(*rows, strict=True)), strict=True))), []
-        except ValueError:
+        except Exception:  # a value's own methods may raise anything
             pass  # found again below, with the record it is in
         texts: list[Row] = []
         failures: list[tuple[int, Exception]] = []
@@ -255,6 +255,8 @@ def _named_form(name: str, value: Any) -> Any:
         return _text_form(value)
     except ValueError as error:
         raise ValidationError(f"column {name!r}: {error}") from error
+    except Exception as error:
+        raise ValidationError(f"column {name!r}: {describe_error(error)}") from error
 
 
 def _text_form(value: Any) -> Any:

@@ -19,7 +19,7 @@ from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.connect.rows import class_of, shown
 from mainstem.context import PipelineContext
 from mainstem.endpoints import Claim, Position, SinkStage, SinkTransaction
-from mainstem.errors import ValidationError
+from mainstem.errors import ValidationError, describe_error
 from mainstem.records import field_reader, is_record_type, parse_each
 
 
@@ -150,7 +150,7 @@ def _line_of(record: Any) -> bytes:
 
 
 def _unwritable(error: Exception) -> ValidationError:
-    problem = str(error)
+    problem = str(error) if type(error) in (TypeError, ValueError) else describe_error(error)
     if isinstance(error, UnicodeEncodeError):
         problem = f"{error.object[error.start]!r} is half of a surrogate pair, which UTF-8 cannot hold"
     elif isinstance(error, RecursionError):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias
 
-from mainstem.errors import ValidationError
+from mainstem.errors import ValidationError, describe_error
 from mainstem.records import field_hints, field_reader
 
 Row: TypeAlias = tuple[Any, ...]
@@ -31,18 +31,28 @@ def keys_of(record: object) -> tuple[str, ...]:
     Raises:
         ValidationError: If it is no record, or a key is no text.
     """
-    keys = tuple(_fields_of(record))
+    try:
+        keys: tuple[Any, ...] = tuple(_fields_of(record))
+    except ValidationError:
+        raise
+    except Exception as error:  # a record's own methods may raise anything
+        raise _unreadable(error) from error
     for key in keys:
-        if not isinstance(key, str):
-            raise ValidationError(f"a record's keys must be texts, and {shown(key)} is {type(key).__name__}")
-    return keys
+        if not issubclass(class_of(key), str):
+            raise ValidationError(f"a record's keys must be texts, and {shown(key)} is {class_of(key).__name__}")
+    return tuple(map(str.__str__, keys))  # not as a class of their own may show them
 
 
 def _fields_of(record: object) -> Mapping[Any, Any]:
     try:
-        return field_reader(class_of(record))(record)
+        read = field_reader(class_of(record))
     except TypeError as error:
         raise ValidationError(str(error)) from None
+    return read(record)
+
+
+def _unreadable(error: Exception) -> ValidationError:
+    return ValidationError(f"the record's fields cannot be read: {describe_error(error)}")
 
 
 class RowReader:
@@ -91,14 +101,20 @@ class RowReader:
             alike = set(hints) == set(columns) and not issubclass(kind, Mapping) and not hasattr(kind, "model_fields")
             self._readers[kind] = _getter(attrgetter, columns) if alike else None
         reader = self._readers[kind]
-        return None if reader is None else list(map(reader, records))
+        try:
+            return None if reader is None else list(map(reader, records))
+        except Exception:
+            return None  # found again, with the record it is in
 
     def _read_one(self, record: object) -> Row:
-        fields = _fields_of(record)
         keys = keys_of(record)
         if set(keys) != set(self.columns):
             raise ValidationError(self._mismatch(keys))
-        return tuple(fields[name] for name in self.columns)
+        try:
+            fields = _fields_of(record)
+            return tuple(fields[name] for name in self.columns)
+        except Exception as error:
+            raise _unreadable(error) from error
 
     def _mismatch(self, keys: Sequence[str]) -> str:
         unknown = [key for key in keys if key not in self.columns]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -109,12 +110,12 @@ class KeyedRows(RowOrder):
         # BINARY, so that what is equal here is equal there; qualified, because SQLite takes an unknown name for a text.
         columns = ", ".join(f'"query".{quoted(name)} COLLATE BINARY' for name in key)
         # On lines of its own, because the query may end with a comment.
-        rows = f'SELECT * FROM (\n{query.rstrip().rstrip(";")}\n) AS "query"'
+        rows = f'FROM (\n{query.rstrip().rstrip(";")}\n) AS "query"'
         if self._last is not None:
             names, self.parameters = _with_values(parameters, self._last)
-            self._same = f"{rows} WHERE ({columns}) = ({', '.join(names)}) LIMIT 2"
+            self._same = f"SELECT 1 {rows} WHERE ({columns}) = ({', '.join(names)}) LIMIT 2"
             rows += f" WHERE ({columns}) > ({', '.join(names)})"
-        self.query = f"{rows} ORDER BY {columns}"
+        self.query = f"SELECT * {rows} ORDER BY {columns}"
 
     def begin(self, connection: sqlite3.Connection) -> sqlite3.Cursor:
         # A row that came in the next chunk would be left out now.
@@ -123,6 +124,13 @@ class KeyedRows(RowOrder):
         return connection.execute(self.query, self.parameters)
 
     def check_names(self, names: Sequence[str]) -> None:
+        lowered = {name.lower() for name in names}
+        for name in names:  # of two columns of one name in parentheses SQLite calls the second "name:1"
+            repeated = re.fullmatch(r"(.+):[0-9]+", name, re.DOTALL)
+            if repeated and repeated[1].lower() in lowered:
+                raise ConnectError(
+                    f"{self.url}: the query names column {repeated[1]!r} more than once: rename one with AS"
+                )
         for name in self._key:
             if name not in names:
                 raise ConnectError(

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from mainstem.connect.rows import Row, class_of, shown
 from mainstem.connect.sqlite_columns import Affinity, Column
-from mainstem.errors import ValidationError
+from mainstem.errors import ValidationError, describe_error
 
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 _LOOKS_NUMERIC = re.compile(r"[ \t\n\v\f\r]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t\n\v\f\r]*", re.ASCII)
@@ -33,9 +33,13 @@ def plain_value(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, (Decimal, UUID)):
         return str(value)
-    for base in (int, float, str):
-        if isinstance(value, base):
-            return base(value)
+    # Not as a class of their own may show them: what they are is stored.
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, str):
+        return str.__str__(value)
     raise ValueError("it has no form in SQLite that is the same")
 
 
@@ -95,11 +99,13 @@ class ColumnValues:
             problem = self._problem_with(plain)
         except ValueError as error:
             plain, problem = None, str(error)
+        except Exception as error:  # a value's own methods may raise anything
+            plain, problem = None, describe_error(error)
         if problem:
             column = self._column
             declared = column.declared or "without a type"
             raise ValidationError(
-                f"column {column.name!r} ({declared}) does not take {shown(value)} ({type(value).__name__}): {problem}"
+                f"column {column.name!r} ({declared}) does not take {shown(value)} ({class_of(value).__name__}): {problem}"
             )
         return plain
 

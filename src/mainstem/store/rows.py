@@ -146,13 +146,14 @@ def reject_rows(run: int, sequence: int | None, rejects: Iterable[NewReject]) ->
     seen = Counter[tuple[str, int]]()
     for each in rejects:
         place = NO_PLACE if each.index is None else each.index
-        key = each.stage, place
+        stage = storable(each.stage)
+        key = stage, place
         occurrence = seen[key]
         seen[key] = occurrence + 1
         yield (
             run,
             sequence,
-            each.stage,
+            stage,
             place,
             occurrence,
             each.origin,

@@ -146,7 +146,7 @@ class SqlStore(Store):
         """
         held = session.run(
             "UPDATE runs SET beat_at = ? WHERE run = ? AND epoch = ? AND status = 'running'",
-            (session.now(), lease.run, lease.epoch),
+            (session.now(), *_key(lease)),
         )
         if not held:
             error = LeaseLostError(
@@ -216,6 +216,11 @@ class SqlStore(Store):
         unsettled: Sequence[NewReject] = (),
     ) -> None:
         with self._transaction(writes=True) as session:
+            ended = session.rows(
+                "SELECT 1 FROM runs WHERE run = ? AND epoch = ? AND status = ?", (*_key(lease), status.value)
+            )
+            if ended:
+                return  # a call before this one did it, and could not say so
             self._hold(session, lease)
             session.run_each(_SHOW_REJECT, reject_rows(lease.run, None, unsettled))
             session.run(
@@ -288,6 +293,10 @@ class SqlStore(Store):
                     *states,
                 ],
             )
+
+
+def _key(lease: Lease) -> tuple[int, int]:
+    return lease.run, lease.epoch
 
 
 def _prepared(session: Session, run: int) -> int:

@@ -61,7 +61,8 @@ class SqliteStore(SqlStore):
         return connection
 
     def _make_ready(self, connection: sqlite3.Connection) -> None:
-        version = self._version_of(connection)
+        with _transaction(connection, "DEFERRED"):  # so that all of it is seen as it was at one moment
+            version = self._version_of(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
