@@ -224,6 +224,54 @@ def overtaken_at(step: int, folder: Path, rival_ends: str) -> tuple[Attempt, Att
     return held, rival, failure, trap.reached
 
 
+def moving_step(folder: Path) -> int:
+    """Return the number of the step that moves the file over the target."""
+    found: list[int] = []
+    counter = Step(10**9, lambda name, arguments: None)
+
+    def note(name: str, call: Any, arguments: Any, options: Any) -> Any:
+        if name == "replace" and arguments[1] == "w":
+            found.append(counter.seen)
+        return counter(name, call, arguments, options)
+
+    with watched(note):
+        Attempt(folder / "w", 1).run()
+    return found[0]
+
+
+def test_one_that_is_held_up_before_it_moves_the_file_cannot_move_it_over_a_later_one(tmp_path: Path) -> None:
+    """The later attempt is killed as soon as it has moved the file, and another run has written the target since."""
+    (tmp_path / "count").mkdir()
+    step = moving_step(tmp_path / "count")
+    target = tmp_path / "w"
+    held = Attempt(target, 1)
+
+    def overtake(name: str, arguments: tuple[Any, ...]) -> None:
+        rival = Attempt(target, 2)
+        rival.start()
+        rival.batches.complete(rival.claim)
+        target.write_bytes(b"of a later run")
+
+    with watched(Step(step, overtake)), pytest.raises(LeaseLostError):
+        held.run()
+    assert target.read_bytes() == b"of a later run"
+
+
+def test_a_file_that_was_moved_is_known_to_be_after_any_number_of_kills(tmp_path: Path) -> None:
+    """Attempts are killed at the move, before and after it, until one gets through: no step of any is forgotten."""
+    (tmp_path / "count").mkdir()
+    step = moving_step(tmp_path / "count")
+    for later in range(30):
+        folder = tmp_path / str(later)
+        folder.mkdir()
+        assert killed_at(step, Attempt(folder / "w", 1).run)
+        for epoch in (2, 3):
+            killed_at(later, Attempt(folder / "w", epoch).run)
+        with watched(quick):
+            Attempt(folder / "w", 4).finish()
+        assert ((folder / "w").read_bytes(), names_in(folder)) == (WHOLE, ["w"])
+
+
 def check_overtaken(folder: Path, rival_ends: str) -> None:
     for step in range(200):
         place = folder / str(step)
@@ -424,7 +472,13 @@ def test_an_undone_batch_leaves_nothing(tmp_path: Path, name: str) -> None:
     part.write(b"undone, and longer than what follows it")
     part.discard()
     part.discard()
-    attempt.finish()
+    for number in range(2, len(BATCHES) + 1):
+        attempt.write(number)
+    last = attempt.batches.begin(attempt.claim, len(BATCHES) + 1)
+    last.write(b"undone at the end")
+    last.write(b"and again")
+    last.discard()
+    attempt.batches.complete(attempt.claim)
     content = (tmp_path / name).read_bytes()
     assert (gzip.decompress(content) if name == "w.gz" else content) == WHOLE
 

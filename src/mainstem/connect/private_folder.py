@@ -91,5 +91,9 @@ def remove_unborn(new: Path, parent: int, entry: str) -> None:
             os.unlink(entry, dir_fd=handle)
     finally:
         os.close(handle)
-    with suppress(FileNotFoundError):
+    try:
         os.rmdir(new.name, dir_fd=parent)
+    except OSError as error:
+        # Gone, or its maker is at work on it this moment, and removes it when it finds the folder made.
+        if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY):
+            raise

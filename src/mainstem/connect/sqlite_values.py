@@ -104,9 +104,8 @@ class ColumnValues:
         if problem:
             column = self._column
             declared = column.declared or "without a type"
-            raise ValidationError(
-                f"column {column.name!r} ({declared}) does not take {shown(value)} ({class_of(value).__name__}): {problem}"
-            )
+            given = f"{shown(value)} ({class_of(value).__name__})"
+            raise ValidationError(f"column {column.name!r} ({declared}) does not take {given}: {problem}")
         return plain
 
     def _problem_with(self, value: Any) -> str:

@@ -158,6 +158,10 @@ class TableSink(SinkStage[T_contra]):
 
 def _table_of(url: str, plan: TablePlan) -> TableTarget:
     """Return the table for the kind of database that the URL names."""
+    if url.partition("://")[0] in ("postgresql", "postgres"):
+        from mainstem.connect.postgres_table import PostgresTable  # late: it needs an extra
+
+        return PostgresTable(url, plan)
     return SqliteTable(url, plan)
 
 

@@ -1,0 +1,215 @@
+"""Tables of PostgreSQL: their names, their columns, and the columns that are made for fields of Python types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, LiteralString, NewType, TypeVar, Union, get_args, get_origin
+from uuid import UUID
+
+from mainstem.connect.rows import class_of
+from mainstem.errors import ConnectError
+
+if TYPE_CHECKING:
+    import psycopg
+
+LONGEST_NAME = 63
+"""Bytes of an identifier; PostgreSQL cuts off what is beyond, so two names might become one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: Its name.
+        kind: The name of its type, as ``pg_type`` has it.
+        declared: Its type as a statement has it.
+        nullable: Whether it takes ``None``.
+        needed: Whether a record must have it.
+        length: The most characters it takes, of a ``varchar`` or ``char``.
+        precision: The most digits, of a ``numeric``.
+        scale: How many of them are after the point.
+    """
+
+    name: str
+    kind: str
+    declared: str
+    nullable: bool = True
+    needed: bool = False
+    length: int | None = None
+    precision: int | None = None
+    scale: int = 0
+
+
+def check_identifier(what: str, name: object) -> None:
+    """Check that something can be the name of a table or column, as it is.
+
+    Raises:
+        ValueError: If it is no text, is empty, too long, or has NUL or half a surrogate pair in it.
+    """
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ValueError(f"{what} must be a text that is not empty and has no NUL character in it, not {name!r:.200}")
+    try:
+        length = len(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} has half a surrogate pair in it, which UTF-8 cannot hold: {name!r:.200}") from None
+    if length > LONGEST_NAME:
+        raise ValueError(f"{what} has {length} bytes, and PostgreSQL cuts it off after {LONGEST_NAME}: {name!r:.200}")
+
+
+def quoted(name: str) -> str:
+    """Return a name as an SQL identifier, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+_MADE: dict[type[Any], tuple[str, str]] = {
+    bool: ("bool", "boolean"),
+    int: ("int8", "bigint"),
+    float: ("float8", "double precision"),
+    str: ("text", "text"),
+    bytes: ("bytea", "bytea"),
+    datetime: ("timestamptz", "timestamp with time zone"),
+    date: ("date", "date"),
+    time: ("time", "time"),
+    timedelta: ("interval", "interval"),
+    Decimal: ("numeric", "numeric"),
+    UUID: ("uuid", "uuid"),
+    dict: ("jsonb", "jsonb"),
+    list: ("jsonb", "jsonb"),
+}
+
+
+def declare(name: str, hint: Any, key: Sequence[str]) -> Column:
+    """Return the column that is made for a field with that annotation.
+
+    Raises:
+        TypeError: If there is none that holds such values.
+    """
+    kinds: set[type[Any]] = set()
+    for member in _members_of(hint):
+        if isinstance(member, type) and issubclass(member, Enum):
+            kinds |= {class_of(each.value) for each in member}
+        elif isinstance(member, type) and member is not object:
+            kinds.add(member)
+        else:
+            raise TypeError(
+                f"field {name!r} is annotated with {member!r}, for which no column can be made: say its type"
+            )
+    return _made(name, kinds, NoneType in kinds and name not in key)
+
+
+def infer(name: str, values: Iterable[Any], key: Sequence[str]) -> Column:
+    """Return the column that is made for such values.
+
+    Raises:
+        TypeError: If there is none that holds them.
+    """
+    kinds: set[type[Any]] = set()
+    naive = False
+    for value in values:
+        while isinstance(value, Enum):
+            value = value.value
+        kinds.add(class_of(value))
+        naive = naive or (type(value) is datetime and value.tzinfo is None)
+    column = _made(name, kinds, name not in key)
+    return Column(name, "timestamp", "timestamp", column.nullable) if naive else column
+
+
+def _made(name: str, kinds: set[type[Any]], nullable: bool) -> Column:
+    found = {_made_for(name, kind) for kind in kinds if kind is not NoneType}
+    if found == {_MADE[int], _MADE[float]}:
+        found = {_MADE[float]}
+    if not found:
+        raise TypeError(f"field {name!r} is always None, and no column can be made for it: make the table before")
+    if len(found) > 1:
+        named = ", ".join(sorted(declared for _, declared in found))
+        raise TypeError(f"field {name!r} would need columns of several types ({named}): make the table before")
+    kind, declared = found.pop()
+    return Column(name, kind, declared, nullable)
+
+
+def _made_for(name: str, kind: type[Any]) -> tuple[str, str]:
+    if kind in _MADE:
+        return _MADE[kind]
+    for base, made in _MADE.items():
+        if issubclass(kind, base):
+            return made
+    raise TypeError(
+        f"field {name!r} has the type {kind.__name__}, for which no column can be made: turn it into a text or number "
+        "before, or leave it out"
+    )
+
+
+def _members_of(hint: Any) -> Iterable[Any]:
+    """Return the classes, and in place of ``Literal`` the classes of its values, that an annotation is made of."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return [each for member in get_args(hint) for each in _members_of(member)]
+    if origin is Literal:
+        return [member for value in get_args(hint) for member in _members_of(type(value))]
+    if isinstance(hint, NewType):
+        return _members_of(hint.__supertype__)
+    if hint is LiteralString:
+        return [str]
+    if isinstance(hint, TypeVar):
+        return [object]
+    return [NoneType if hint is None else origin or hint]
+
+
+def create_statement(table: str, columns: Sequence[Column], key: Sequence[str]) -> str:
+    """Return the statement that makes a table."""
+    parts = [f"{quoted(each.name)} {each.declared}{'' if each.nullable else ' NOT NULL'}" for each in columns]
+    if key:
+        parts.append(f"PRIMARY KEY ({', '.join(map(quoted, key))})")
+    return f"CREATE TABLE {quoted(table)} ({', '.join(parts)})"
+
+
+_FIND = """
+    SELECT c.relkind, a.attname, t.typname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+           a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a', a.atttypmod
+    FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT JOIN pg_type t ON t.oid = a.atttypid
+    WHERE c.oid = to_regclass(%s) ORDER BY a.attnum
+"""
+
+
+def find_columns(connection: psycopg.Connection[Any], table: str, key: Sequence[str]) -> list[Column] | None:
+    """Return the columns of a table that can be written; ``None`` if there is no such table.
+
+    Raises:
+        ConnectError: If it is a view or the like, or lacks a column of the key.
+    """
+    rows = connection.execute(_FIND, (quoted(table),)).fetchall()
+    if not rows:
+        return None
+    if rows[0][0] not in ("r", "p"):
+        raise ConnectError(f"{table!r} is no table but a view or the like: name its table")
+    columns: list[Column] = []
+    for _, name, kind, declared, notnull, has_default, generated, modifier in rows:
+        if name is None or generated:
+            continue
+        numeric = (modifier - 4 >> 16, modifier - 4 & 0x7FF) if kind == "numeric" and modifier >= 4 else (None, 0)
+        columns.append(
+            Column(
+                name,
+                kind,
+                declared,
+                nullable=not notnull,
+                needed=name in key or (notnull and not has_default),
+                length=modifier - 4 if kind in ("varchar", "bpchar") and modifier >= 4 else None,
+                precision=numeric[0],
+                scale=numeric[1],
+            )
+        )
+    missing = [name for name in key if name not in {each.name for each in columns}]
+    if missing:
+        names = ", ".join(repr(each.name) for each in columns)
+        raise ConnectError(
+            f"table {table!r} has no column {missing[0]!r}, which is to be its key; its columns are {names}"
+        )
+    return columns
