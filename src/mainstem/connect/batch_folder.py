@@ -231,11 +231,6 @@ class BatchFolder:
         """Open a file of the folder, and not what a link leads to."""
         return os.open(name, flags | NO_LINK, mode, dir_fd=self.handle)
 
-    def rename(self, name: str, new: str) -> None:
-        """Rename a file that may have been renamed before."""
-        with suppress(FileNotFoundError):
-            os.rename(name, new, src_dir_fd=self.handle, dst_dir_fd=self.handle)
-
     def length_of(self, name: str) -> int:
         """Return a file's length; -1 if it is missing, or no file."""
         try:
@@ -258,7 +253,7 @@ class BatchFolder:
 
         What a later attempt needs is needed by each before it, too, so a process that wakes up late removes none of it.
         """
-        needed = {f"manifest-{self.claim.epoch}", *manifest.whole}
+        needed = {f"manifest-{self.claim.epoch}", manifest.whole}
         if manifest.state is FileState.OPEN:
             needed |= {part_name(part.epoch) for part in manifest.parts}
         for kind, epoch, name in self.entries():

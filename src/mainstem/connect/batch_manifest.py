@@ -47,7 +47,7 @@ class Manifest:
         parts: Those that have committed bytes, in order.
         layout: What later batches need to know of earlier ones, such as the columns: plain JSON values.
         state: How far it is.
-        whole: The names that the joined file has had, the latest last.
+        whole: The name of the joined file, until it is moved.
     """
 
     run: str
@@ -56,7 +56,7 @@ class Manifest:
     parts: tuple[Part, ...] = ()
     layout: Mapping[str, Any] | None = None
     state: FileState = FileState.OPEN
-    whole: tuple[str, ...] = ()
+    whole: str | None = None
 
     def encode(self) -> bytes:
         """Return it as JSON with a hash, by which damage is seen."""
@@ -86,7 +86,7 @@ class Manifest:
             parts=tuple(Part(**part) for part in values["parts"]),
             layout=values["layout"],
             state=FileState(values["state"]),
-            whole=tuple(values["whole"]),
+            whole=values["whole"],
         )
 
 

@@ -132,7 +132,7 @@ class FileBatches:
                     write_all(file.fileno(), if_empty)
                 self._settle(folder, file.fileno())
         os.fsync(folder.handle)
-        whole = replace(manifest, state=FileState.WHOLE, whole=(name,))
+        whole = replace(manifest, state=FileState.WHOLE, whole=name)
         folder.keep(whole)
         return whole
 
@@ -152,25 +152,19 @@ class FileBatches:
     def _move(self, folder: BatchFolder, manifest: Manifest) -> Manifest:
         """Move the whole file over the target, where nobody else has done so.
 
-        The file is first given a name of this attempt, which is written down before: so one that was held up just
-        before its own move finds nothing to move, and whoever comes later knows every name the file may have.
+        There is one such file, so of two attempts that are here only one finds it, and it is all the same which.
         """
-        mine = manifest.whole[-1]
-        if not mine.endswith(f"-{folder.claim.epoch}"):
-            mine = f"whole-{folder.claim.epoch}"
-            manifest = replace(manifest, whole=(*manifest.whole, mine))
-            folder.keep(manifest)
-        for name in manifest.whole[:-1]:
-            folder.rename(name, mine)
+        assert manifest.whole is not None
         try:
-            os.replace(mine, folder.target.name, src_dir_fd=folder.handle, dst_dir_fd=folder.parent)
+            os.replace(manifest.whole, folder.target.name, src_dir_fd=folder.handle, dst_dir_fd=folder.parent)
         except FileNotFoundError:  # an attempt that was killed here has moved it
             if not folder.target.exists():
                 raise ConnectError(
-                    f"cannot write {self._path}: {folder.path / mine}, which holds its content, is gone; run it anew"
+                    f"cannot write {self._path}: {folder.path / manifest.whole}, which holds its content, is gone; "
+                    "run it anew"
                 ) from None
         os.fsync(folder.parent)
-        moved = replace(manifest, state=FileState.MOVED, parts=(), whole=())
+        moved = replace(manifest, state=FileState.MOVED, parts=(), whole=None)
         folder.keep(moved)
         return moved
 
@@ -230,7 +224,6 @@ class BatchPart:
             ConnectError: If it cannot be written; then it is not committed, or the next claim says so.
         """
         with file_errors(self._path, "write"), self._folder.fenced():
-            self._folder.check()
             if self._packer is not None:
                 self._append(self._packer.flush())
             length = self._start + self._written

@@ -22,6 +22,7 @@ from mainstem.connect.rows import Row, RowReader, class_of, keys_of
 from mainstem.connect.sqlite_values import store_rows
 from mainstem.connect.table_target import Batch, TableLoad, TablePlan
 from mainstem.errors import ConnectError, ValidationError
+from mainstem.faults import fault
 from mainstem.postgres import Fault, fault_of
 from mainstem.records import field_hints
 from mainstem.secrets import redact_url
@@ -124,8 +125,8 @@ class PostgresLoad(TableLoad):
         referring = self._execute(_CHANGED_BY_DELETING, (quoted(table),)).fetchone()
         if referring is not None:
             raise ConnectError(
-                f"{redact_url(self._url)}: to replace the content of {table!r} would change {referring[0]}, which refers "
-                f"to it with ON DELETE {referring[1]}: use mode 'upsert', or drop that clause"
+                f"{redact_url(self._url)}: to replace the content of {table!r} would change {referring[0]}, which "
+                f"refers to it with ON DELETE {referring[1]}: use mode 'upsert', or drop that clause"
             )
         self._execute(f"DELETE FROM {quoted(table)}")
 
@@ -163,8 +164,7 @@ class PostgresLoad(TableLoad):
         Raises:
             ValidationError: If this record does not fit it.
         """
-        plan, record = self._plan, records[start]
-        keys = keys_of(record)
+        keys = keys_of(records[start])
         problem = self._misfit(keys)
         if problem:
             raise ValidationError(problem)
@@ -303,6 +303,7 @@ class PostgresLoad(TableLoad):
     def commit(self) -> None:
         if self._progress is not None:
             self._progress.advance(None if self._reader is None else self._reader.columns)
+        fault("target commits")
         self._connection.commit()
         self._connection.close()
 

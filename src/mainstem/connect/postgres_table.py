@@ -23,7 +23,7 @@ from mainstem.secrets import redact_url
 if TYPE_CHECKING:
     import psycopg
 
-_LOCK_SECONDS = 30
+_LOCK_MILLISECONDS = 30_000
 
 
 class PostgresTable(TableTarget):
@@ -60,8 +60,12 @@ class PostgresTable(TableTarget):
             yield
 
     def _connect(self, *, autocommit: bool) -> psycopg.Connection[Any]:
-        options = f"-c lock_timeout={_LOCK_SECONDS}s -c synchronous_commit=on -c client_encoding=UTF8"
-        return open_connection(self.url, autocommit=autocommit, options=options)
+        connection = open_connection(self.url, autocommit=True, client_encoding="UTF8")
+        with postgres_errors(self.url):
+            connection.execute(f"SET lock_timeout = {_LOCK_MILLISECONDS}")
+            connection.execute("SET synchronous_commit = on")
+        connection.autocommit = autocommit
+        return connection
 
     async def begin(self, batch: Batch | None) -> PostgresLoad:
         connection = await run_sync(partial(self._connect, autocommit=False))

@@ -61,17 +61,17 @@ class PostgresValues:
             return values
         return list(map(self.store, values))
 
-    def _all_fit(self, kind: type[Any], values: Sequence[Any]) -> bool:
+    def _all_fit(self, kind: Any, values: Sequence[Any]) -> bool:
         """Whether all values, which are of one class, can be sent as they are."""
         column = self._column
         if kind is str and column.kind in _TEXTS:
             joined = "".join(values)
             if "\0" in joined or not (joined.isascii() or _is_encodable(joined)):
                 return False
-            return column.length is None or max(map(len, values)) <= column.length
+            return bool(column.length is None or max(map(len, values)) <= column.length)
         if kind is int and column.kind in _INTEGERS:
             bound = 1 << _INTEGERS[column.kind]
-            return -bound <= min(values) and max(values) < bound
+            return bool(-bound <= min(values) and max(values) < bound)
         if kind is float and column.kind == "float8":
             return True
         if kind is datetime and column.kind in ("timestamp", "timestamptz"):

@@ -23,6 +23,7 @@ from mainstem.connect.sqlite_progress import BatchProgress
 from mainstem.connect.sqlite_values import ColumnValues, store_rows
 from mainstem.connect.table_target import Batch, TableLoad, TablePlan
 from mainstem.errors import ConnectError, ValidationError
+from mainstem.faults import fault
 from mainstem.records import field_hints
 
 # What is wrong with a row and not with the database: a constraint, a value too big, an integer over 64 bits, half a
@@ -288,6 +289,7 @@ class SqliteLoad(TableLoad):
             raise ConnectError(f"{self._url}: a trigger ended the transaction: nothing is stored")
         if self._progress is not None:
             self._progress.advance(None if self._reader is None else self._reader.columns)
+        fault("target commits")
         self._connection.execute("COMMIT")
         self._close()
 

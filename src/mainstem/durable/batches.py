@@ -84,6 +84,8 @@ class RunBatches:
 
     def _restore_state(self, run: StageRun, snapshots: Sequence[StageSnapshot]) -> None:
         state: Any = run.state
+        if state is None:  # the run is only to be ended
+            return
         for each in snapshots:
             if each.is_change:
                 state.restore_changes(decode(each.payload))

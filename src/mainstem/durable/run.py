@@ -32,6 +32,7 @@ from mainstem.errors import (
     add_note_once,
     describe_error,
 )
+from mainstem.faults import fault
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage
@@ -145,13 +146,16 @@ class DurableRun:
         self._store = store = await run_sync(open_store, durability.store)
         self._refuse_shared_file(store)
         self._lease = lease = await run_sync(store.begin, request)
+        fault("run taken")
         self._heartbeat = Heartbeat(store, lease)
         self._heartbeat.start()
         claim = Claim(f"{lease.pipeline}/{lease.run_id}", lease.epoch)
         committed = await self._last_in_target(lease, claim)
         if self._failed is not None:
             return
+        fault("run claimed")
         self._checkpoint = await run_sync(store.settle, lease, committed)
+        fault("run settled")
         self._batches = RunBatches(store, lease, self._checkpoint, durability, claim, self._context.reject_limit)
         if self._context.reject_limit is not None and self._checkpoint is not None:
             counts = self._checkpoint.counts.values()
@@ -285,6 +289,7 @@ class DurableRun:
             if self._batches is not None:
                 unsettled = self._batches.unsettled()
                 store.settle(lease, self._batches.sequence)
+            fault("run ends")
             store.finish(
                 lease,
                 status,

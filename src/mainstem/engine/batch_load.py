@@ -11,6 +11,7 @@ import anyio
 from mainstem.context import PipelineContext, StageError
 from mainstem.endpoints import Claim, LoadReport, SinkStage, SinkTransaction
 from mainstem.errors import ConnectError, ConnectionLostError, StageContractError, add_note_once, describe_error
+from mainstem.faults import fault
 from mainstem.result import StageResult
 
 logger = logging.getLogger("mainstem.durable")
@@ -131,7 +132,9 @@ class BatchLoad:
         pauses = _Pauses(self._sink.target)
         while True:
             try:
+                fault("target completes")
                 await self._sink.complete(self._claim)
+                fault("target completed")
                 break
             except ConnectionLostError as error:
                 await pauses.wait(error)

@@ -24,6 +24,7 @@ from mainstem.engine.layout import Layout, Section
 from mainstem.engine.line import Demand, Line, StageFailed
 from mainstem.engine.plan import overlaps_calls
 from mainstem.engine.stage_errors import StageErrors
+from mainstem.faults import fault
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
@@ -345,10 +346,14 @@ class ChunkedRun:
         assert self._batches is not None
         if records:
             await self._call_before(run, records)
+        fault("batch begins")
         _require(run, await run.feed(records))
         barrier.pass_by([run])
+        fault("batch written")
         await self._batches.prepare(barrier)
+        fault("batch prepared")
         _require(run, await run.call(load.commit))
+        fault("batch committed")
         self._batches.committed()
 
     async def _feed_all(self, run: StageRun, chunks: closing[Sequence[Any]]) -> None:

@@ -113,7 +113,7 @@ def _plain(value: Any, depth: int) -> Any:
         return value if math.isfinite(value) else {"~f": repr(value)}
     if depth > DEEPEST:
         raise NotEncodableError(f"a value is nested in more than {DEEPEST} levels, or holds itself")
-    write = _WRITERS.get(kind) or _writer_of(kind)
+    write = _WRITERS.get(kind) or _writer_of(kind)  # type: ignore[arg-type]  # classes are hashable
     return write(value, depth + 1)
 
 

@@ -30,7 +30,7 @@ def new_reject(entry: StageError, *, origin: int | None = None) -> NewReject:
         stage=entry.stage,
         index=entry.index,
         origin=origin,
-        error_type=_name_of(type(error)),
+        error_type=_name_of(type(error)),  # type: ignore[arg-type]  # classes are hashable
         message=_message_of(error),
         code=_code_of(error),
         record=kept.text,
@@ -61,7 +61,7 @@ def _code_of(error: Exception) -> str:
     code: object = getattr(error, "code", None)
     if type(code) is str and _CODE.fullmatch(code):
         return code
-    return _code_of_class(type(error))
+    return _code_of_class(type(error))  # type: ignore[arg-type]  # classes are hashable
 
 
 @lru_cache(maxsize=1024)

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from mainstem.errors import LeaseLostError, StoreError
+from mainstem.faults import fault
 from mainstem.store.model import (
     Checkpoint,
     Lease,
@@ -122,6 +123,7 @@ class SqlStore(Store):
             record = run_record(row, now, {}, {})
             lease_of_other, beat_at = row[5], row[8]
             check_resumable(record, request, seconds_left=beat_at + lease_of_other - now)
+            fault("store takes a run")
             session.run(
                 "UPDATE runs SET status = 'running', epoch = ?, lease = ?, owner = ?, beat_at = ?, ended_at = NULL, "
                 "error = NULL, shape = ?, source = ?, target = coalesce(?, target) WHERE run = ?",
@@ -189,6 +191,7 @@ class SqlStore(Store):
             _drop_passed(session, run, checkpoint)
             for each in checkpoint.replays:
                 _replay(session, run, number, each)
+            fault("store prepares")
 
     def settle(self, lease: Lease, sequence: int) -> Checkpoint | None:
         with self._transaction(writes=True) as session:
@@ -204,6 +207,7 @@ class SqlStore(Store):
             if sequence < prepared:
                 _put_aside(session, lease.run, prepared)
             session.run("UPDATE runs SET committed = ? WHERE run = ?", (sequence, lease.run))
+            fault("store settles")
             return _checkpoint(session, lease.run, sequence) if sequence else None
 
     def finish(
@@ -222,6 +226,7 @@ class SqlStore(Store):
             if ended:
                 return  # a call before this one did it, and could not say so
             self._hold(session, lease)
+            fault("store finishes")
             session.run_each(_SHOW_REJECT, reject_rows(lease.run, None, unsettled))
             session.run(
                 "UPDATE runs SET status = ?, error = ?, guarantee = ?, ended_at = ? WHERE run = ?",
