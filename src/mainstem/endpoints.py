@@ -282,6 +282,14 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
             ConnectError: If the target cannot be reached or written.
         """
 
+    async def forget(self, claim: Claim) -> None:
+        """Let go of what is kept of a run, which has completed: nobody will claim it again. May be done again.
+
+        Raises:
+            LeaseLostError: If somebody with a later epoch was here.
+            ConnectError: If the target cannot be reached or written.
+        """
+
     async def process(self, data: Iterable[T_contra], context: PipelineContext) -> StageResult[LoadReport]:
         started = perf_counter()
         records = list(data)

@@ -98,6 +98,23 @@ class Loud(Enum):
     VALUE = (1, 2)
 
 
+UnreadableDict = _refusing("UnreadableDict", dict, "__getitem__", "get")
+
+
+@dataclass
+class Pair:
+    """A record of a class."""
+
+    id: int
+    text: str
+
+
+def _without_text(number: int) -> Pair:
+    pair = Pair(number, "x")
+    del pair.text
+    return pair
+
+
 class NoFields:
     """An object that is no record."""
 
@@ -182,6 +199,8 @@ RECORDS: list[PoisonRecord] = [
     PoisonRecord("an object without fields", lambda _: NoFields()),
     PoisonRecord("an object that refuses for a record", lambda _: RefusingObject()),
     PoisonRecord("a dict that refuses for a record", lambda number: RefusingDict(good(number))),
+    PoisonRecord("a dict that gives no values", lambda number: UnreadableDict(good(number)), _TABLES),
+    PoisonRecord("an object that has lost a field", _without_text),
     PoisonRecord("a mapping that refuses", lambda _: RefusingMapping()),
     PoisonRecord("no fields", lambda _: {}, _TABLES),
     PoisonRecord("a key too few", lambda number: {"id": number}, _TABLES),

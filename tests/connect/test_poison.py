@@ -12,7 +12,20 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.connect.poison import CSV, JSON_LINES, LINES, POSITIONS, RECORDS, SQLITE, PoisonLine, PoisonRecord, Row, good
+from tests.connect.poison import (
+    CSV,
+    JSON_LINES,
+    LINES,
+    POSITIONS,
+    RECORDS,
+    SQLITE,
+    PoisonLine,
+    PoisonRecord,
+    RefusingInt,
+    RefusingText,
+    Row,
+    good,
+)
 from tests.connect.reading import read_chunks, records_of
 
 from mainstem import ConnectError, PipelineContext, SinkStage, SourceStage, ValidationError
@@ -111,6 +124,16 @@ def test_a_text_of_64_megabytes_is_stored(tmp_path: Path, target: str) -> None:
     assert (tmp_path / "out").stat().st_size > 64 << 20
     if target != CSV:  # the csv module, with which the test looks, has its limit
         assert ids_in(tmp_path / "out") == [0, 1, 2]
+
+
+@pytest.mark.parametrize("target", SINKS)
+def test_values_of_classes_that_refuse_are_stored_as_what_they_are(tmp_path: Path, target: str) -> None:
+    make, ids_in = SINKS[target]
+    context = PipelineContext()
+    records = [good(0), {"id": RefusingInt(1), "text": RefusingText("x")}, good(2)]
+    anyio.run(make(tmp_path / "out").process, records, context)
+    assert context.errors == []
+    assert ids_in(tmp_path / "out") == [0, 1, 2]
 
 
 def test_every_poison_has_a_name_of_its_own() -> None:

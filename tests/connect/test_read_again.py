@@ -16,6 +16,7 @@ from tests.connect.reading import read_with_errors
 
 from mainstem import ConnectError, SourceStage, ValidationError
 from mainstem.connect import CsvSource, JsonLinesSource, SqlSource
+from mainstem.connect.csv_rows import CarefulReader, CsvFormat
 
 
 @dataclass
@@ -244,3 +245,6 @@ def test_line_numbers_are_right_behind_a_cell_that_is_too_long(tmp_path: Path) -
         (0, f"{path}, line 2"),
         (1, f"{path}, line 3002"),
     ]
+    lines = [b"a\n", *[b'"' + b"y" * 100 + b"\n"], *[b"y" * 100 + b"\n"] * 3000, b'"\n', b"b\n"]
+    rows = CarefulReader(CsvFormat(",", "utf-8")).read(lines, iter(()), 1, lambda: None)
+    assert [(row.line, row.cells) for row in rows] == [(1, ["a"]), (2, []), (3004, ["b"])]

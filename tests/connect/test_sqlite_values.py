@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.connect.poison import RefusingFloat, RefusingInt, RefusingText
 
 from mainstem import ValidationError
 from mainstem.connect.sqlite_columns import Affinity, Column
@@ -228,3 +229,13 @@ def test_a_column_of_numbers_that_adds_up_to_no_number_is_looked_at() -> None:
     assert check.store_all((math.inf, -math.inf, None)) == [math.inf, -math.inf, None]
     with pytest.raises(ValidationError, match="NULL"):
         check.store_all((1.0, math.nan, None))
+
+
+def test_values_of_classes_of_their_own_are_stored_as_what_they_are_and_not_as_they_show_themselves() -> None:
+    for declared, value, plain in (
+        ("INTEGER", RefusingInt(5), 5),
+        ("REAL", RefusingFloat(1.5), 1.5),
+        ("TEXT", RefusingText("x"), "x"),
+    ):
+        stored = ColumnValues(Column("a", declared)).store(value)
+        assert (type(stored), stored) == (type(plain), plain)

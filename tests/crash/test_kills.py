@@ -107,7 +107,7 @@ def to_careless(folder: Path) -> Pipeline[Any, Any, Any]:
 
 def test_a_sink_that_commits_rows_and_number_apart_is_found_out() -> None:
     with pytest.raises(CrashTestFailed, match=r"doubled.*\n(.*\n)*to repeat it: survives_crashes\(..., seed=7\)"):
-        survives_crashes(to_careless, pipelines.from_sqlite, kills=0, seed=7, folder=plain_folder, commit_every=100)
+        survives_crashes(to_careless, pipelines.from_sqlite, kills=200, seed=7, folder=plain_folder, commit_every=30)
 
 
 class Forgetful(TableSink[Any]):

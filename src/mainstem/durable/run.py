@@ -103,6 +103,7 @@ class DurableRun:
         self._store: Store | None = None
         self._lease: Lease | None = None
         self._heartbeat: Heartbeat | None = None
+        self._claim: Claim | None = None
         self._batches: RunBatches | None = None
         self._checkpoint: Checkpoint | None = None
         self._failed: tuple[int, Exception] | None = None
@@ -149,7 +150,7 @@ class DurableRun:
         fault("run taken")
         self._heartbeat = Heartbeat(store, lease)
         self._heartbeat.start()
-        claim = Claim(f"{lease.pipeline}/{lease.run_id}", lease.epoch)
+        self._claim = claim = Claim(f"{lease.pipeline}/{lease.run_id}", lease.epoch)
         committed = await self._last_in_target(lease, claim)
         if self._failed is not None:
             return
@@ -266,8 +267,19 @@ class DurableRun:
 
     async def end(self, status: str, error: BaseException | None = None) -> None:
         """End the attempt, whatever came of it; may be called again, and then does nothing."""
+        if self._store is None:
+            return
         with CancelScope(shield=True):
             await run_sync(self.end_blocking, status, error)
+            if status == RunStatus.COMPLETED.value and self._sink is not None and self._claim is not None:
+                await self._forget(self._sink, self._claim)
+
+    async def _forget(self, sink: SinkStage[Any], claim: Claim) -> None:
+        fault("run ended")
+        try:
+            await sink.forget(claim)
+        except Exception as error:  # the run has completed all the same
+            logger.warning("%s keeps traces of run %r: %s", sink.target, claim.run, describe_error(error))
 
     def end_blocking(self, status: str, error: BaseException | None = None) -> None:
         """Do what ``end`` does, where nothing can be awaited."""

@@ -23,5 +23,6 @@ CsvSource(5)  # expect: call-overload, reportArgumentType
 CsvSource("x.csv", seperator=";")  # expect: call-overload, reportCallIssue
 JsonLinesSource("x.jsonl", record_type="User")  # expect: call-overload, reportCallIssue, reportArgumentType
 SqlSource("sqlite://")  # expect: call-overload, reportCallIssue
+SqlSource("sqlite://", "SELECT 1 AS id", key=1)  # expect: call-overload, reportArgumentType
 TableSink("sqlite:///x.db", "t", mode="append")  # expect: call-overload, reportArgumentType
 Pipeline[list[Any], LoadReport]("load").add_stage(users)  # expect: arg-type, reportCallIssue, reportArgumentType
