@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.context import PipelineContext, StageError, StageProgress, current_context
 from mainstem.endpoints import (
+    Claim,
     Guarantee,
     LoadReport,
     Position,
@@ -16,19 +17,31 @@ from mainstem.endpoints import (
     SourceStage,
 )
 from mainstem.errors import (
+    AccountingError,
     BlockingCallError,
     BranchError,
     ConnectError,
+    ConnectionLostError,
+    GuaranteeError,
     LateRecordError,
+    LeaseLostError,
     MainstemError,
     MissingExtraError,
     NoCurrentContextError,
+    NotEncodableError,
     NotSendableError,
     ObserverError,
+    PipelineChangedError,
+    RejectLimitError,
+    RunActiveError,
+    RunCompletedError,
+    RunError,
+    SourceChangedError,
     StageContractError,
     StageFailedError,
     StageTypeError,
     StopPipeline,
+    StoreError,
     StreamClosedError,
     UnboundedStageError,
     ValidationError,
@@ -62,7 +75,9 @@ from mainstem.streaming import PipelineStream
 from mainstem.workers import Workers
 
 if TYPE_CHECKING:
+    from mainstem.accounting import Accounting
     from mainstem.attribution import Bottleneck, Remedy
+    from mainstem.durable.options import RunOptions
     from mainstem.etl import create_etl_pipeline
     from mainstem.retry import RetryPolicy
     from mainstem.run_times import RunPart, RunTimes
@@ -74,14 +89,18 @@ if TYPE_CHECKING:
     from mainstem.stages.throttle import ThrottleStage
     from mainstem.stages.window import WindowStage
     from mainstem.stages.windows.kinds import SessionWindow, SlidingWindow, TumblingWindow, Window, WindowKind
+    from mainstem.store.open import open_store
+    from mainstem.store.store import Store
 
 __version__ = "0.1.0"
 
 _LATE = {
+    "accounting": ("Accounting",),
     "attribution": (
         "Bottleneck",
         "Remedy",
     ),
+    "durable.options": ("RunOptions",),
     "etl": ("create_etl_pipeline",),
     "retry": ("RetryPolicy",),
     "run_times": (
@@ -102,10 +121,14 @@ _LATE = {
         "Window",
         "WindowKind",
     ),
+    "store.open": ("open_store",),
+    "store.store": ("Store",),
 }
 """Modules that not every program needs, with the names in them: they are imported when one is asked for."""
 
 __all__ = [
+    "Accounting",
+    "AccountingError",
     "AggregateStage",
     "BatchStage",
     "BlockingCallError",
@@ -113,9 +136,11 @@ __all__ = [
     "BranchError",
     "BranchStage",
     "ChainedStage",
+    "Claim",
     "Combiner",
     "CompositeResult",
     "ConnectError",
+    "ConnectionLostError",
     "Count",
     "DedupeStage",
     "Distinct",
@@ -128,9 +153,11 @@ __all__ = [
     "GroupBy",
     "GroupingStage",
     "Guarantee",
+    "GuaranteeError",
     "JoinStage",
     "KeyedStage",
     "LateRecordError",
+    "LeaseLostError",
     "LimitStage",
     "LoadReport",
     "MainstemError",
@@ -140,23 +167,31 @@ __all__ = [
     "Min",
     "MissingExtraError",
     "NoCurrentContextError",
+    "NotEncodableError",
     "NotSendableError",
     "ObserverError",
     "Pipeline",
+    "PipelineChangedError",
     "PipelineContext",
     "PipelineResult",
     "PipelineStage",
     "PipelineStream",
     "Position",
     "RecordsStage",
+    "RejectLimitError",
     "Remedy",
     "RetryPolicy",
+    "RunActiveError",
+    "RunCompletedError",
+    "RunError",
+    "RunOptions",
     "RunPart",
     "RunTimes",
     "SessionWindow",
     "SinkStage",
     "SinkTransaction",
     "SlidingWindow",
+    "SourceChangedError",
     "SourceChunk",
     "SourceStage",
     "SplitStage",
@@ -169,6 +204,8 @@ __all__ = [
     "StageTiming",
     "StageTypeError",
     "StopPipeline",
+    "Store",
+    "StoreError",
     "StreamClosedError",
     "Subscription",
     "Sum",
@@ -193,6 +230,7 @@ __all__ = [
     "current_context",
     "default_event_bus",
     "fan_out",
+    "open_store",
 ]
 
 

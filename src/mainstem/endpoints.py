@@ -12,9 +12,8 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from time import perf_counter
-from typing import Any, ClassVar, Generic, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias
 
 import anyio
 from typing_extensions import TypeVar
@@ -23,6 +22,9 @@ from mainstem.context import PipelineContext
 from mainstem.errors import StageContractError, add_note_once, describe_error
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
+
+if TYPE_CHECKING:
+    from pathlib import Path  # late, with all that it imports: a tenth of what importing mainstem takes
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)

@@ -45,6 +45,15 @@ class RunOptions(TypedDict, total=False):
             gone; 10 seconds by default.
         secret_fields: Names of fields whose values are left out of what is kept of rejects.
         target: How the command line found the pipeline.
+
+    Example:
+        >>> from mainstem import Pipeline
+        >>> options: RunOptions = {"max_rejects": 1}
+        >>> pipeline = Pipeline[list[str], list[int]]("digits").map(int, continue_on_error=True)
+        >>> pipeline.run(["1", "x"], **options).data
+        [1]
+        >>> pipeline.run(["1", "x", "y"], **options).error
+        RejectLimitError('2 records are rejected, and max_rejects is 1: mend what is wrong with them, or allow more, and run again')
     """
 
     store: Place | None

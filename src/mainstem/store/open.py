@@ -21,6 +21,20 @@ def open_store(place: str | os.PathLike[str] | Store | None = None) -> Store:
     Raises:
         StoreError: If there is no store and none can be made.
         MissingExtraError: If it is in PostgreSQL and ``mainstem[postgres]`` is not installed.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from mainstem import Pipeline
+        >>> with TemporaryDirectory() as folder:
+        ...     place = Path(folder, "runs.db")
+        ...     result = Pipeline[list[str], list[int]]("digits").map(int, continue_on_error=True).run(
+        ...         ["1", "x"], store=place, run_id="today"
+        ...     )
+        ...     store = open_store(place)
+        ...     [(run.run_id, run.status.value) for run in store.runs()]
+        ...     store.close()
+        [('today', 'completed')]
     """
     if isinstance(place, Store):
         return place
