@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from operator import length_hint
 from typing import Any
 
 from mainstem.connect.rejects import Reject, set_aside
-from mainstem.connect.rows import Row, RowReader, class_of, keys_of
+from mainstem.connect.rows import RowReader, class_of, keys_of
 from mainstem.connect.sqlite import begin_writing
 from mainstem.connect.sqlite_columns import (
     Column,
@@ -19,16 +18,13 @@ from mainstem.connect.sqlite_columns import (
     infer,
     quoted,
 )
+from mainstem.connect.sqlite_insert import RowInserter
 from mainstem.connect.sqlite_progress import BatchProgress
 from mainstem.connect.sqlite_values import ColumnValues, store_rows
 from mainstem.connect.table_target import Batch, TableLoad, TablePlan
 from mainstem.errors import ConnectError, ValidationError
 from mainstem.faults import fault
 from mainstem.records import field_hints
-
-# What is wrong with a row and not with the database: a constraint, a value too big, an integer over 64 bits, half a
-# surrogate pair.
-_ROW_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeEncodeError)
 
 _CHANGED_BY_DELETING = """
     SELECT m.name, f.on_delete FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f
@@ -67,8 +63,8 @@ class SqliteLoad(TableLoad):
         self._go_on = plan.continue_on_error
         self._columns: list[Column] | None = None
         self._reader: RowReader | None = None
+        self._inserter: RowInserter | None = None
         self._values: list[ColumnValues] = []
-        self._statement = ""
         self._has_triggers = False
         self._closed = False
 
@@ -160,13 +156,13 @@ class SqliteLoad(TableLoad):
             except ValidationError as error:
                 failures.append((start, error))
                 start += 1
-        if self._reader is not None:
+        if self._reader is not None and self._inserter is not None:
             rows, mismatched = self._reader.read(records[start:] if start else records)
             positions = set_aside(range(start, len(records)), mismatched, failures)
             rows, unfit = store_rows(self._values, rows)
             positions = set_aside(positions, unfit, failures)
             if self._go_on or not failures:
-                set_aside(positions, self._insert(rows), failures)
+                set_aside(positions, self._inserter.insert(rows), failures)
         return failures
 
     def _settle_columns(self, records: Sequence[Any], start: int) -> None:
@@ -206,8 +202,11 @@ class SqliteLoad(TableLoad):
         """Take these columns for those of all records."""
         columns = {each.name: each for each in self._columns or ()}
         self._values = [ColumnValues(columns[name]) for name in keys]
-        self._statement = self._insert_statement(keys)
-        self._connection.execute(f"EXPLAIN {self._statement}", [None] * len(keys))
+        statement = self._insert_statement(keys)
+        self._connection.execute(f"EXPLAIN {statement}", [None] * len(keys))
+        self._inserter = RowInserter(
+            self._connection, self._url, self._plan, statement, has_triggers=self._has_triggers
+        )
         self._reader = RowReader(keys, f"table {self._plan.table!r}")
 
     def _misfit(self, keys: Sequence[str]) -> str:
@@ -235,47 +234,6 @@ class SqliteLoad(TableLoad):
         changed = [name for name in keys if name not in plan.key] or plan.key[:1]
         updates = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in changed)
         return f"{insert} ON CONFLICT ({', '.join(map(quoted, plan.key))}) DO UPDATE SET {updates}"
-
-    def _insert(self, rows: list[Row]) -> list[tuple[int, Exception]]:
-        """Insert the rows; a row that is refused undoes itself only, and the statement goes on with the next.
-
-        ``executemany`` takes rows from an iterator one by one, so what is left in it tells which row was refused:
-        nothing is tried twice.
-        """
-        if self._has_triggers:
-            return self._insert_one_by_one(rows)
-        failures: list[tuple[int, Exception]] = []
-        remaining = iter(rows)
-        while length_hint(remaining):
-            try:
-                self._connection.executemany(self._statement, remaining)
-            except _ROW_ERRORS as error:
-                failures.append((len(rows) - length_hint(remaining) - 1, self._refused(error)))
-                if not self._go_on:
-                    break
-        return failures
-
-    def _insert_one_by_one(self, rows: list[Row]) -> list[tuple[int, Exception]]:
-        """Insert the rows, and see of each whether a trigger has passed over it: SQLite does not say so."""
-        failures: list[tuple[int, Exception]] = []
-        for at, row in enumerate(rows):
-            try:
-                if self._connection.execute(self._statement, row).rowcount != 1:
-                    raise sqlite3.IntegrityError("a trigger passed over the row with RAISE(IGNORE)")
-            except _ROW_ERRORS as error:
-                failures.append((at, self._refused(error)))
-                if not self._go_on:
-                    break
-        return failures
-
-    def _refused(self, error: Exception) -> ValidationError:
-        if not self._connection.in_transaction:
-            raise ConnectError(
-                f"{self._url}: {error}, and a trigger ended the transaction: nothing is stored"
-            ) from error
-        refused = ValidationError(f"table {self._plan.table!r} does not take the record: {error}")
-        refused.__cause__ = error
-        return refused
 
     def commit(self) -> None:
         """Commit, with the number of the batch if it is one, and close; if that fails, call ``abort``.

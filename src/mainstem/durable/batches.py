@@ -58,6 +58,7 @@ class RunBatches:
         self._before = checkpoint
         self.sequence = 0 if checkpoint is None else checkpoint.sequence
         self._position = None if checkpoint is None else checkpoint.position
+        self._prepared = self.sequence
         self._ended_at = monotonic()
         self._runs: list[StageRun] = []
         self._on_their_way: list[Barrier] = []
@@ -136,10 +137,16 @@ class RunBatches:
             is_last=barrier.is_last,
         )
         self._store.prepare(self._lease, checkpoint)
+        self._prepared = checkpoint.sequence
 
     def committed(self) -> None:
         self.sequence += 1
         self._on_their_way.pop(0)
+
+    def settle(self) -> None:
+        """Let the store know that the last batch is committed; where another is prepared, only the target knows."""
+        if self._prepared == self.sequence:
+            self._store.settle(self._lease, self.sequence)
 
     def unsettled(self) -> list[NewReject]:
         """Return the rejects that belong to no committed batch."""

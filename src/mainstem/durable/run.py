@@ -300,7 +300,7 @@ class DurableRun:
         try:
             if self._batches is not None:
                 unsettled = self._batches.unsettled()
-                store.settle(lease, self._batches.sequence)
+                self._batches.settle()
             fault("run ends")
             store.finish(
                 lease,

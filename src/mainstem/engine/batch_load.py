@@ -16,6 +16,9 @@ from mainstem.result import StageResult
 
 logger = logging.getLogger("mainstem.durable")
 
+FIRST_PAUSE = 0.05
+"""How long to wait, in seconds, before a lost connection is tried to be had again; longer each time after that."""
+
 RECONNECT_SECONDS = 60.0
 """How long a lost connection is tried to be had again."""
 
@@ -169,7 +172,7 @@ class _Pauses:
     def __init__(self, target: str) -> None:
         self._target = target
         self._deadline = anyio.current_time() + RECONNECT_SECONDS
-        self._pause = 0.05
+        self._pause = FIRST_PAUSE
 
     async def wait(self, error: ConnectionLostError) -> None:
         """Wait.
