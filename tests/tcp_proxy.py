@@ -97,8 +97,7 @@ class CuttingProxy:
     def close(self) -> None:
         """Cut everything, and end."""
         self._closed = True
-        self._listener.close()
-        _close(*self._open)
+        _close(self._listener, *self._open)  # shut down first, for a thread that waits in accept() does not see a close
         for thread in self._threads:
             thread.join(10)
 
