@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
+from tests.crash.folders import IN_MEMORY
+from tests.postgres_server import PostgresServer
+from tests.tcp_proxy import CuttingProxy
 
 from mainstem import Pipeline
 from mainstem.connect import TableSink
 from mainstem.engine import batch_load
-from tests.crash.folders import IN_MEMORY
-from tests.postgres_server import PostgresServer
-from tests.tcp_proxy import CuttingProxy
 
 ROWS = 2000
 
@@ -46,7 +46,9 @@ def cut_connections(
             table = f"numbers_{found.runs}"
             pipeline = Pipeline[list[Any], Any]("numbers").add_stage(sink(through, table))
             records = [{"id": number} for number in range(ROWS)]
-            while not (result := pipeline.run(records, store=Path(folder, "store.db"), run_id=table, commit_every=100)).success:
+            while not (
+                result := pipeline.run(records, store=Path(folder, "store.db"), run_id=table, commit_every=100)
+            ).success:
                 pass
         proxy.close()
         with psycopg.connect(url) as connection:
@@ -60,7 +62,7 @@ def cut_connections(
     return found
 
 
-class _short_pauses:  # noqa: N801 - used like a function
+class _short_pauses:
     """Do not wait long before a connection is tried again: the server is there."""
 
     def __enter__(self) -> None:

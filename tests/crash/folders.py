@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psycopg
-
 from tests.postgres_server import PostgresServer
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -39,5 +38,3 @@ class PostgresFolders:
             yield folder
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(f"DROP SCHEMA {schema} CASCADE")
-
-

@@ -10,12 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.crash.cuts import cut_connections
+from tests.postgres_server import PostgresServer
 
 from mainstem import Pipeline
 from mainstem.connect import TableSink
 from mainstem.endpoints import Claim, SinkTransaction
-from tests.crash.cuts import cut_connections
-from tests.postgres_server import PostgresServer
 
 pytestmark = [pytest.mark.extras, pytest.mark.timeout(240)]
 
@@ -43,7 +43,7 @@ def test_without_numbers_the_cuts_do_double(postgres_server: PostgresServer) -> 
     assert cut_connections(postgres_server, 60, 1, Blind).doubled > 0
 
 
-@pytest.fixture()
+@pytest.fixture
 def crashing_server() -> Iterator[PostgresServer]:
     """A server of this test alone, because it is stopped again and again."""
     server = PostgresServer()

@@ -1,4 +1,4 @@
-"""Killed with SIGKILL at every step between two commits, twice in a row, and at random: nothing lost, nothing doubled."""
+"""Killed with SIGKILL at every step between two commits, twice in a row, and at random: nothing is lost or doubled."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.crash import pipelines
+from tests.crash.folders import PostgresFolders, plain_folder
+from tests.postgres_server import PostgresServer
 
 from mainstem import Pipeline
 from mainstem.connect import TableSink
 from mainstem.endpoints import Claim, SinkTransaction
 from mainstem.testing.crashes import CrashTestFailed, survives_crashes
-from tests.crash import pipelines
-from tests.crash.folders import PostgresFolders, plain_folder
-from tests.postgres_server import PostgresServer
 
 pytestmark = [pytest.mark.extras, pytest.mark.timeout(300)]
 

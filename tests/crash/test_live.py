@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.crash import pipelines
 
 from mainstem import RunActiveError, RunCompletedError, open_store
 from mainstem.store.model import RunStatus
-from tests.crash import pipelines
 
 pytestmark = pytest.mark.extras
 

