@@ -6,6 +6,7 @@ import random
 import socket
 import threading
 from collections import Counter
+from contextlib import suppress
 from typing import Literal, TypeAlias
 
 Moment: TypeAlias = Literal["while rows are sent", "before COMMIT is sent", "after COMMIT was sent"]
@@ -104,8 +105,6 @@ class CuttingProxy:
 
 def _close(*sockets: socket.socket) -> None:
     for each in sockets:
-        try:
+        with suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         each.close()

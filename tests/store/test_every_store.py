@@ -230,9 +230,8 @@ def test_snapshots_are_whole_and_then_changes(store: Store) -> None:
     def snapshot(payload: str, *, is_change: bool, stage: str = "s") -> StageSnapshot:
         return StageSnapshot(stage=stage, payload=payload, is_change=is_change)
 
-    store.prepare(
-        lease, batch(1, snapshots=[snapshot("1", is_change=False), snapshot("t1", is_change=False, stage="t")])
-    )
+    first = [snapshot("1", is_change=False), snapshot("t1", is_change=False, stage="t")]
+    store.prepare(lease, batch(1, snapshots=first))
     store.prepare(lease, batch(2, snapshots=[snapshot("2", is_change=True)]))
     store.prepare(lease, batch(3, snapshots=[snapshot("3", is_change=True)]))
     checkpoint = store.settle(again(store, lease), 3)

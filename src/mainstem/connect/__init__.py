@@ -6,7 +6,8 @@ from mainstem.connect.csv import CsvSource
 from mainstem.connect.csv_sink import CsvSink
 from mainstem.connect.json_lines import JsonLinesSource
 from mainstem.connect.json_lines_sink import JsonLinesSink
+from mainstem.connect.postgres_source import PostgresSource
 from mainstem.connect.sql_source import SqlSource
 from mainstem.connect.table_sink import TableSink
 
-__all__ = ["CsvSink", "CsvSource", "JsonLinesSink", "JsonLinesSource", "SqlSource", "TableSink"]
+__all__ = ["CsvSink", "CsvSource", "JsonLinesSink", "JsonLinesSource", "PostgresSource", "SqlSource", "TableSink"]

@@ -1,0 +1,306 @@
+"""``PostgresSource``: the rows of a query in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
+from itertools import pairwise, repeat
+from typing import TYPE_CHECKING, Any, cast, overload
+
+import anyio
+from anyio.to_thread import run_sync
+from typing_extensions import TypeVar
+
+from mainstem.connect.fingerprints import json_value
+from mainstem.connect.postgres_columns import check_identifier, quoted
+from mainstem.connect.record_type import model_of
+from mainstem.connect.rejects import Reject, settle_rejects
+from mainstem.connect.sql_order import Parameters
+from mainstem.context import PipelineContext
+from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk, SourceStage
+from mainstem.errors import ConnectError
+from mainstem.options import check_count
+from mainstem.postgres import open_connection, postgres_errors
+from mainstem.records import parse_each, record_parser
+from mainstem.secrets import redact_url
+from mainstem.store.codec import decode, encode
+from mainstem.type_hints import list_of
+
+if TYPE_CHECKING:
+    import psycopg
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_CURSOR = "mainstem_rows"
+
+
+class PostgresSource(SourceStage[T]):
+    """Read the rows of a query, in order, a chunk at a time, in one read-only transaction.
+
+    The rows stay on the server until they are wanted. A position is the number of rows before it; to start there the
+    query is run again and the server passes over them, so give it an ``ORDER BY`` that leaves no choice if it is ever
+    to be resumed. With a ``key``, rows come in the key's order, and a position is a value of it, where reading starts
+    at once if there is an index; no two rows may share a key, and none of it may be NULL.
+
+    A row that its record type refuses fails the run. With ``continue_on_error`` it is recorded in ``context.errors``
+    with its number, and the rest is read; ``read_again`` takes such a row, mended, as a dict.
+
+    Args:
+        url: The database: ``postgresql://user:password@host:port/database``.
+        query: A ``SELECT``.
+        parameters: Values for its placeholders: a sequence for ``%s``, a mapping for ``%(name)s``. Never put values
+            into the query's text.
+        key: The column or columns of the query whose values no two rows share, to go on after a value of them.
+        record_type: What the records are: ``dict``, or a dataclass, ``TypedDict``, msgspec ``Struct`` or pydantic
+            model, into which the rows are parsed.
+        continue_on_error: Whether to record rows that cannot be parsed and go on.
+        name: The stage's name in reports.
+
+    Raises:
+        MissingExtraError: If the record type needs ``mainstem[models]``, which is not installed.
+        TypeError: If ``record_type`` is none.
+        ValueError: If the key cannot be one.
+
+    Source: PostgreSQL's ``DECLARE CURSOR``; keyset pagination, the "seek method" of Markus Winand.
+
+    Example:
+        >>> from mainstem import LoadReport, Pipeline
+        >>> from mainstem.connect import CsvSink
+        >>> source = PostgresSource("postgresql://localhost/shop", "SELECT id, name FROM people", key="id")
+        >>> export = Pipeline[None, LoadReport]("export").add_stage(source).add_stage(CsvSink("people.csv"))
+    """
+
+    @overload
+    def __init__(
+        self: PostgresSource[dict[str, Any]],
+        url: str,
+        query: str,
+        *,
+        parameters: Parameters = ...,
+        key: str | Sequence[str] | None = None,
+        record_type: type[dict[Any, Any]] = ...,
+        continue_on_error: bool = False,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: PostgresSource[R],
+        url: str,
+        query: str,
+        *,
+        parameters: Parameters = ...,
+        key: str | Sequence[str] | None = None,
+        record_type: type[R],
+        continue_on_error: bool = False,
+        name: str | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        url: str,
+        query: str,
+        *,
+        parameters: Parameters = (),
+        key: str | Sequence[str] | None = None,
+        record_type: type[Any] = dict,
+        continue_on_error: bool = False,
+        name: str | None = None,
+    ) -> None:
+        if url.partition("://")[0] not in ("postgresql", "postgres"):
+            raise ConnectError(f"{redact_url(url)} is no URL of PostgreSQL: it begins with postgresql://")
+        self._key = (key,) if isinstance(key, str) else tuple(key or ())
+        for each in self._key:
+            check_identifier("the name of a key column", each)
+        if len(set(self._key)) != len(self._key):
+            raise ValueError(f"the key names a column twice: {self._key!r}")
+        self._url, self._query, self._parameters = url, query, parameters
+        self._model = model_of(record_type, "PostgresSource")
+        self._parse = None if self._model is None else record_parser(self._model)
+        self._continue_on_error = continue_on_error
+        if name is not None:
+            self.name = name
+
+    def _hints(self) -> tuple[Any, Any]:
+        return None, list_of(dict[str, Any] if self._model is None else self._model)
+
+    async def fingerprint(self) -> Mapping[str, Any]:
+        given = self._parameters
+        return {
+            "database": redact_url(self._url),
+            "query": self._query,
+            "parameters": {name: json_value(value) for name, value in given.items()}
+            if isinstance(given, Mapping)
+            else list(map(json_value, given)),
+            "key": list(self._key),
+        }
+
+    def read_again(self, record: Any) -> T:
+        if self._parse is None and not isinstance(record, Mapping):
+            raise ConnectError(f"a row is a mapping with a value for each column, not {type(record).__name__}")
+        return cast("T", record if self._parse is None else self._parse(record))
+
+    async def read(
+        self, context: PipelineContext, *, start: Position | None = None, chunk_size: int = CHUNK_SIZE
+    ) -> AsyncGenerator[SourceChunk[T], None]:
+        check_count("chunk_size", chunk_size)
+        reading = _Reading(self._url, self._query, self._parameters, self._key, start)
+        await run_sync(reading.open)
+        try:
+            while rows := await run_sync(reading.fetch, chunk_size):
+                first = reading.row
+                position = reading.go_on(rows)
+                records, rejects = self._records_of(reading.names, rows, first)
+                failed = settle_rejects(
+                    rejects, context, self.name, go_on=self._continue_on_error, first=context.chunk_start
+                )
+                yield SourceChunk(records, position, failed)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await run_sync(reading.close)
+
+    def _records_of(self, names: Sequence[str], rows: Sequence[Any], first: int) -> tuple[list[Any], list[Reject]]:
+        """Make records of the rows; positions count from ``first``."""
+        records: list[Any] = list(map(dict, map(zip, repeat(names), rows)))
+        if self._parse is None:
+            return records, []
+        parsed, failures = parse_each(self._parse, records)
+        rejects: list[Reject] = []
+        for at, error in failures:
+            problem = type(error)(f"{redact_url(self._url)}, row {first + at}: {error}")
+            problem.__cause__ = error
+            rejects.append(Reject(first + at, records[at], problem))
+        return parsed, rejects
+
+
+class _Reading:
+    """One read: its connection, its cursor, and how far it is. Its methods block."""
+
+    def __init__(
+        self, url: str, query: str, parameters: Parameters, key: tuple[str, ...], start: Position | None
+    ) -> None:
+        self._url, self._key = url, key
+        self._connection: psycopg.Connection[Any] | None = None
+        self._cursor: Any = None
+        self.names: list[str] = []
+        self._indexes: list[int] = []
+        self.row, self._last = _start_of(start, len(key))
+        self._passed_over = self.row if not key else 0
+        self._query, self._parameters = self._ordered(query, parameters)
+
+    def _ordered(self, query: str, parameters: Parameters) -> tuple[str, Parameters]:
+        if not self._key:
+            return query, parameters
+        columns = ", ".join(f"query.{quoted(name)}" for name in self._key)
+        # On lines of its own, because the query may end with a comment.
+        ordered = f"SELECT * FROM (\n{query.rstrip().rstrip(';')}\n) AS query"
+        if self._last is None:
+            return f"{ordered} ORDER BY {columns}", parameters
+        if isinstance(parameters, Mapping):
+            names = {f"mainstem_key_{at}": value for at, value in enumerate(self._last)}
+            marks, parameters = [f"%({name})s" for name in names], {**parameters, **names}
+        else:
+            marks, parameters = ["%s"] * len(self._last), [*parameters, *self._last]
+        return f"{ordered} WHERE ({columns}) > ({', '.join(marks)}) ORDER BY {columns}", parameters
+
+    def open(self) -> None:
+        """Run the query.
+
+        Raises:
+            ConnectError: If it cannot be run, or cannot be gone on with from the start.
+        """
+        import psycopg
+
+        connection = self._connection = open_connection(self._url)
+        try:
+            with postgres_errors(self._url):
+                connection.read_only = True
+                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                cursor = self._cursor = connection.cursor(_CURSOR)
+                text: Any = self._query
+                cursor.execute(text, self._parameters or None)
+                self._take_names([each.name for each in cursor.description or ()])
+                if self._passed_over:
+                    self._pass_over(connection, cursor)
+        except psycopg.Error as error:
+            self.close()
+            raise ConnectError(f"{redact_url(self._url)}: {str(error).strip()}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _pass_over(self, connection: psycopg.Connection[Any], cursor: Any) -> None:
+        passed = connection.execute(f"MOVE FORWARD {self._passed_over:d} IN {_CURSOR}").statusmessage or "MOVE 0"  # pyright: ignore[reportArgumentType, reportCallIssue]
+        if int(passed.split()[-1]) < self._passed_over:
+            raise ConnectError(
+                f"{redact_url(self._url)}: cannot go on at row {self._passed_over}: the query now gives fewer rows; "
+                "was the data replaced?"
+            )
+
+    def _take_names(self, names: list[str]) -> None:
+        where = redact_url(self._url)
+        repeated = [name for at, name in enumerate(names) if name in names[:at]]
+        if repeated:
+            raise ConnectError(f"{where}: the query names column {repeated[0]!r} more than once: rename one with AS")
+        self.names, self._indexes = names, [names.index(name) for name in self._key]
+
+    def fetch(self, limit: int) -> list[Any]:
+        """Return the next rows."""
+        import psycopg
+
+        try:
+            with postgres_errors(self._url):
+                rows: list[Any] = self._cursor.fetchmany(limit)
+                return rows
+        except psycopg.Error as error:  # a value that the query computes, say
+            raise ConnectError(f"{redact_url(self._url)}, row {self.row} or after: {str(error).strip()}") from error
+
+    def go_on(self, rows: Sequence[Any]) -> Position:
+        """Count the rows, and return the position after them.
+
+        Raises:
+            ConnectError: If it would be none to begin at.
+        """
+        self.row += len(rows)
+        if not self._key:
+            return {"row": self.row}
+        keys = [tuple(row[index] for index in self._indexes) for row in rows]
+        if self._last is not None:
+            keys.insert(0, self._last)
+        if any(None in key for key in keys):
+            raise ConnectError(
+                f"{redact_url(self._url)}: a row before row {self.row} has NULL in its key, which cannot say where to "
+                "go on: leave such rows out, or give another key="
+            )
+        if any(before == after for before, after in pairwise(keys)):
+            raise ConnectError(
+                f"{redact_url(self._url)}: two rows before row {self.row} share a key, and reading could not go on "
+                "between them: give key= the columns that no two rows share"
+            )
+        self._last = keys[-1]
+        return {"row": self.row, "key": encode(self._last)}
+
+    def close(self) -> None:
+        """End the transaction, and close the connection."""
+        connection, self._connection = self._connection, None
+        cursor, self._cursor = self._cursor, None
+        if connection is None:
+            return
+        with suppress(Exception):  # a connection that is lost cannot close it, and need not
+            if cursor is not None:
+                cursor.close()
+        connection.close()
+
+
+def _start_of(start: Position | None, columns: int) -> tuple[int, tuple[Any, ...] | None]:
+    """Return how many rows come before a position, and the last key there."""
+    if start is None:
+        return 0, None
+    row, key = start.get("row"), start.get("key")
+    if type(row) is not int or row < 0 or (key is None) != (columns == 0):
+        raise ConnectError(f"{start!r} is no position in the rows of this query: was its key changed?")
+    if key is None:
+        return row, None
+    last: Any = decode(str(key))
+    if not isinstance(last, tuple) or len(cast("tuple[Any, ...]", last)) != columns:  # type: ignore[redundant-cast]
+        raise ConnectError(f"{start!r} is no position in the rows of a query with a key of {columns} columns")
+    return row, cast("tuple[Any, ...]", last)  # type: ignore[redundant-cast]
