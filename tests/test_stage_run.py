@@ -128,7 +128,7 @@ async def test_counts_and_time_that_a_stage_does_not_give_are_filled_in() -> Non
 
 async def test_counts_that_a_stage_gives_are_kept() -> None:
     answer = StageResult(data=[1], records_processed=5, records_failed=2, records_filtered=4)
-    result = await execute(Gives(answer), data=[1, 2, 3], entered=7)
+    result = await execute(Gives(answer), data=list(range(7)), entered=7)
     part = result.stage_results["gives"]
     assert (part.records_processed, part.records_failed, part.records_filtered) == (5, 2, 4)
 

@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from mainstem.etl import create_etl_pipeline
     from mainstem.retry import RetryPolicy
     from mainstem.run_times import RunPart, RunTimes
+    from mainstem.secrets import Secret
     from mainstem.stages.branch import BranchStage, FanOutStage, fan_out
     from mainstem.stages.dedupe import DedupeStage
     from mainstem.stages.join import JoinStage
@@ -107,6 +108,7 @@ _LATE = {
         "RunPart",
         "RunTimes",
     ),
+    "secrets": ("Secret",),
     "stages.branch": ("BranchStage", "FanOutStage", "fan_out"),
     "stages.dedupe": ("DedupeStage",),
     "stages.join": ("JoinStage",),
@@ -187,6 +189,7 @@ __all__ = [
     "RunOptions",
     "RunPart",
     "RunTimes",
+    "Secret",
     "SessionWindow",
     "SinkStage",
     "SinkTransaction",

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextvars import ContextVar
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import NoCurrentContextError
 from mainstem.ids import new_id
-from mainstem.reject_limit import RejectLimit
+
+if TYPE_CHECKING:
+    from mainstem.reject_limit import RejectLimit
+    from mainstem.secrets import Secrets
 
 
 def _now() -> datetime:
@@ -30,6 +33,7 @@ class StageError:
         index: Its position in the stage's input, from 0; ``None`` where the failure is not one record's.
         at: When, aware, in UTC.
         attempts: How many times its function was called for it; more than once only with a ``RetryPolicy``.
+        is_redacted: Whether secret fields were left out of the record.
     """
 
     stage: str
@@ -38,6 +42,7 @@ class StageError:
     index: int | None = None
     at: datetime = field(default_factory=_now)
     attempts: int = 1
+    is_redacted: bool = False
 
 
 @dataclass(slots=True)
@@ -108,6 +113,7 @@ class PipelineContext:
         "pipeline_id",
         "progress",
         "reject_limit",
+        "secrets",
         "started_at",
     )
 
@@ -123,6 +129,8 @@ class PipelineContext:
         """Position, in the stage's whole input, of the first record it was handed: not 0 when it is fed in chunks."""
         self.reject_limit: RejectLimit | None = None
         """How many records may be rejected, if the run was given a limit."""
+        self.secrets: Secrets | None = None
+        """What is to be left out of what is recorded of failed records."""
         self._path: str = ""
         self._started: float = perf_counter()
         self._finished: float | None = None
@@ -165,9 +173,7 @@ class PipelineContext:
         """
         name = stage if stage is not None else self.current_stage or ""
         position = None if index is None else self.chunk_start + index
-        entry = StageError(self._path + name, error, record, position, attempts=attempts)
-        self._add(entry)
-        return entry
+        return self._add(StageError(self._path + name, error, record, position, attempts=attempts))
 
     def take_over(self, entries: Iterable[StageError]) -> None:
         """Add errors that were recorded apart, in a context that is thrown away.
@@ -178,14 +184,19 @@ class PipelineContext:
         for entry in entries:
             self._add(entry)
 
-    def _add(self, entry: StageError) -> None:
+    def _add(self, entry: StageError) -> StageError:
+        if self.secrets is not None and entry.index is not None:
+            record, is_redacted = self.secrets.redact(entry.record, entry.error)
+            if is_redacted:
+                entry = replace(entry, record=record, is_redacted=True)
         limit = self.reject_limit
         if limit is None or entry.index is None:
             self.errors.append(entry)
-            return
+            return entry
         limit.check_open()
         self.errors.append(entry)
         limit.count(entry.error, next(iter(self.progress.values())).records_in if self.progress else 0)
+        return entry
 
     def add_time(self, *, retry_ms: float = 0.0, throttle_ms: float = 0.0) -> None:
         """Count time that the running stage spends on retries, or is held up by a rate limit, in milliseconds."""
@@ -206,7 +217,7 @@ class PipelineContext:
         side do not mix them up. Names of stages in its errors begin with ``name/``.
         """
         child = PipelineContext(pipeline_id or self.pipeline_id, metadata=self.metadata)
-        child.errors, child.reject_limit = self.errors, self.reject_limit
+        child.errors, child.reject_limit, child.secrets = self.errors, self.reject_limit, self.secrets
         child._path = f"{self._path}{name}/"
         return child
 

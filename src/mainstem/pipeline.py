@@ -467,6 +467,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             self._event_source,
             Workers.of(workers),
             durability,
+            options.get("secret_fields", ()) if options else (),
         )
 
     def _check_output(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from time import perf_counter, thread_time
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -12,6 +12,7 @@ import anyio
 
 from mainstem.accounting import RecordFlow
 from mainstem.context import PipelineContext, context_of_run
+from mainstem.endpoints import SourceStage
 from mainstem.engine.chunked import ChunkedRun
 from mainstem.engine.chunks import is_async
 from mainstem.engine.closing import closing
@@ -26,6 +27,7 @@ from mainstem.events import Event, EventBus, EventType
 from mainstem.hooks import Hooks, call_hooks
 from mainstem.result import PipelineResult, StageResult
 from mainstem.run_times import SHORTEST_MS, RunTimes, settle_waiting
+from mainstem.secrets import Secrets
 from mainstem.stage import PipelineStage
 from mainstem.stage_run import count_records, summarize
 from mainstem.streaming import PipelineStream
@@ -53,6 +55,7 @@ class PipelineRun:
         event_source: What they name as their source.
         workers: Worker processes that it may use.
         durability: What makes it durable, if it is.
+        secret_fields: Names of fields that are left out of what is recorded of failed records.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class PipelineRun:
         event_source: str,
         workers: Workers | None = None,
         durability: Durability | None = None,
+        secret_fields: Collection[str] = (),
     ) -> None:
         self._durability = durability
         self._name, self._stages, self._names, self._context = name, stages, names, context
@@ -77,6 +81,7 @@ class PipelineRun:
         self._counts_checked = False
         self._flow: RecordFlow | None = None
         """The way of the records, where it is more than the counts of the run say."""
+        context.secrets = Secrets(secret_fields, [model for model in map(_model_of, stages) if model is not None])
         self._taker_ms = 0.0
         """Time that the taker of a stream's output took for its chunks."""
 
@@ -141,7 +146,7 @@ class PipelineRun:
             with context_of_run(self._context):
                 await self._begin()
                 result = self._check_rejects(await run.run(data))
-                kept_none = result.data is None and self._durability is not None
+                kept_none = result.success and result.data is None and self._durability is not None
                 given = None if kept_none else count_records(result.data)
                 result = self._check_counts(result, run, given, data)
                 await self._tell_hooks(result, result.data)
@@ -270,8 +275,13 @@ class PipelineRun:
         self, result: StageResult[Any], run: LaidOut, given: int | None, data: Any = None
     ) -> StageResult[Any]:
         """Hold the counts of the stages against one another: a run in which they do not add up has failed."""
-        entered = len(data) if isinstance(data, (list, tuple)) and self._durability is None else None  # pyright: ignore[reportUnknownArgumentType]
         self._counts_checked = True
+        entered: int | None = None
+        if self._durability is None:  # else the stages' counts are those of all attempts
+            if isinstance(data, (list, tuple)):
+                entered = len(data)  # pyright: ignore[reportUnknownArgumentType]
+            elif run.reader is not None:
+                entered = run.reader.taken
         if result.success and passes_all_on(run.stage_runs, given, entered):
             return result
         self._flow = flow_of(run.stage_runs, given, completed=result.success, entered=entered)
@@ -351,3 +361,9 @@ class PipelineRun:
         event = Event(type=event_type, data=data, source=self._event_source, subject=context.pipeline_id)
         for error in await self._event_bus.publish(event):
             context.record_error(error, stage=self._name)
+
+
+def _model_of(stage: object) -> type[Any] | None:
+    """Return the record type into which a source parses what it reads, if it does."""
+    model: object = getattr(stage, "_model", None)
+    return model if isinstance(stage, SourceStage) and isinstance(model, type) else None

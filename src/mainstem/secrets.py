@@ -1,15 +1,203 @@
-"""What must not be shown: passwords in URLs."""
+"""What must not be shown: fields that are marked as secret, and passwords in URLs."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from copy import copy
+from functools import lru_cache
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-SECRET = "<secret>"
+SHOWN = "<secret>"
+"""What is shown in the place of a secret."""
+
+SHORTEST = 4
+"""Characters of a value from which on it is looked for in texts: shorter ones are found in too many words."""
+
+_DEEPEST = 5
 _PASSWORD = re.compile(r"(?<=://)([^/?#@\s]*?):([^/?#\s]*)(?=@)")
 _PARAMETER = re.compile(
-    r"(?i)([?&;](?:[a-z0-9_.-]*(?:password|passwd|secret|token|api_?key|access_?key|signature|credential)[a-z0-9_.-]*|pwd|sig|key)=)"
-    r"[^&;#\s]*"
+    r"(?i)([?&;](?:[a-z0-9_.-]*(?:password|passwd|secret|token|api_?key|access_?key|signature|credential)[a-z0-9_.-]*"
+    r"|pwd|sig|key)=)[^&;#\s]*"
 )
+
+
+class Secret:
+    """Marks a field of a record type as secret: its values are left out of what is kept and shown of failed records.
+
+    They are left out of ``context.errors``, the reject ledger, events, logs and reports, and of the texts of errors
+    that quote them, if they have at least four characters. They are not left out of the data itself, nor of the states
+    of stages that a durable run keeps. Fields of pydantic's ``SecretStr`` and ``SecretBytes`` are secret by themselves;
+    those of plain dicts are named with ``secret_fields`` of ``execute`` and ``run``.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from mainstem import Pipeline
+        >>> @dataclass
+        ... class Login:
+        ...     user: str
+        ...     password: Annotated[str, Secret]
+        >>> def check(login: Login) -> bool:
+        ...     raise ValueError(f"{login.password} is too short")
+        >>> pipeline = Pipeline[list[Login], list[bool]]("logins").map(check, continue_on_error=True)
+        >>> failed = pipeline.run([Login("ada", "hunter2")]).context.errors[0]
+        >>> failed.record, str(failed.error)
+        (Login(user='ada', password='<secret>'), '<secret> is too short')
+    """
+
+
+class Secrets:
+    """The secrets of one run.
+
+    Args:
+        fields: Names of secret fields, of dicts and of any record.
+        models: Record types of the run's source, whose lines are not records yet.
+    """
+
+    def __init__(self, fields: Collection[str] = (), models: Iterable[type[Any]] = ()) -> None:
+        self._fields = frozenset(fields)
+        self._models = tuple(models)
+        self._of_lines: frozenset[str] | None = None
+
+    def redact(self, record: Any, error: BaseException) -> tuple[Any, bool]:
+        """Return a record without its secrets, and whether it has any; they are left out of ``error`` as well."""
+        found: list[Any] = []
+        redacted = self._without(record, found, 0)
+        if found:
+            texts = sorted({text for value in found for text in _texts_of(value)}, key=len, reverse=True)
+            _redact_error(error, [text for text in texts if len(text) >= SHORTEST], 0)
+        return redacted, bool(found)
+
+    def _without(self, value: Any, found: list[Any], depth: int) -> Any:
+        """Return a value without the secrets in it, which are added to ``found``; itself, if there are none."""
+        kind: type[Any] = type(value)
+        if depth > _DEEPEST or kind in (int, float, bool, type(None)):
+            return value
+        if kind in (str, bytes):
+            return self._without_line(value, found) if depth == 0 else value
+        before = len(found)
+        if isinstance(value, Mapping):
+            items: Mapping[Any, Any] = value
+            names = self._fields | self._names_of_lines()
+            changed: Any = {
+                key: self._hide(each, found) if key in names else self._without(each, found, depth + 1)
+                for key, each in items.items()
+            }
+        elif kind in (list, tuple, set, frozenset):
+            changed = kind([self._without(each, found, depth + 1) for each in value])
+        else:
+            return self._without_marked(value, kind, found, depth)
+        return value if len(found) == before else changed
+
+    def _without_line(self, line: Any, found: list[Any]) -> Any:
+        """A line that could not be read is left out as a whole, where its records would have secrets."""
+        if not self._names_of_lines():
+            return line
+        return self._hide(line, found)
+
+    def _without_marked(self, record: Any, kind: type[Any], found: list[Any], depth: int) -> Any:
+        secret = secret_names(kind)  # type: ignore[arg-type]  # classes are hashable
+        names = _field_names(kind)  # type: ignore[arg-type]
+        changes: dict[str, Any] = {}
+        for name in names:
+            value = getattr(record, name, None)
+            if name in secret or name in self._fields:
+                changes[name] = self._hide(value, found)
+            else:
+                before = len(found)
+                without = self._without(value, found, depth + 1)
+                if len(found) != before:
+                    changes[name] = without
+        return _with_changes(record, changes) if changes else record
+
+    def _hide(self, value: Any, found: list[Any]) -> Any:
+        found.append(value)
+        return SHOWN
+
+    def _names_of_lines(self) -> frozenset[str]:
+        if self._of_lines is None:
+            self._of_lines = frozenset(name for model in self._models for name in secret_names(model))  # type: ignore[arg-type]
+        return self._of_lines
+
+
+@lru_cache(maxsize=1024)
+def secret_names(kind: type[Any]) -> frozenset[str]:
+    """Return the names of the fields of a record type that are secret."""
+    if not _field_names(kind):  # type: ignore[arg-type]  # classes are hashable
+        return frozenset()
+    try:
+        hints = get_type_hints(kind, include_extras=True)
+    except Exception:  # an annotation that cannot be evaluated: better too many than one too few
+        texts: dict[str, Any] = {
+            name: hint for base in kind.__mro__ for name, hint in vars(base).get("__annotations__", {}).items()
+        }
+        return frozenset(name for name, hint in texts.items() if "Secret" in str(hint))
+    return frozenset(name for name, hint in hints.items() if _is_secret(hint))
+
+
+def _is_secret(hint: Any) -> bool:
+    if get_origin(hint) is Annotated:
+        inner, *marks = get_args(hint)
+        return any(mark is Secret or isinstance(mark, Secret) for mark in marks) or _is_secret(inner)
+    if getattr(hint, "__name__", "") in ("SecretStr", "SecretBytes"):
+        return True
+    return any(map(_is_secret, get_args(hint)))
+
+
+@lru_cache(maxsize=1024)
+def _field_names(kind: type[Any]) -> tuple[str, ...]:
+    """Return the names of the fields of a record type; none of any other class."""
+    for attribute in ("__dataclass_fields__", "__pydantic_fields__", "__struct_fields__", "_fields"):
+        names = getattr(kind, attribute, None)
+        if names:
+            return tuple(names)
+    return tuple(getattr(kind, "__annotations__", ())) if hasattr(kind, "__total__") else ()
+
+
+def _with_changes(record: Any, changes: Mapping[str, Any]) -> Any:
+    """Return a copy of a record with other values, which need not be of the fields' types."""
+    if isinstance(record, tuple):
+        fields: tuple[str, ...] = getattr(record, "_fields", ())
+        return tuple.__new__(type(record), [changes.get(name, getattr(record, name)) for name in fields])
+    changed = copy(record)
+    for name, value in changes.items():
+        try:
+            object.__setattr__(changed, name, value)
+        except (AttributeError, TypeError):  # a class that is frozen deeper down
+            return {each: changes.get(each, getattr(record, each, None)) for each in _field_names(type(record))}  # type: ignore[arg-type]
+    return changed
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    """Give the forms in which a value may be quoted."""
+    revealed = getattr(value, "get_secret_value", None)
+    plain = revealed() if callable(revealed) else value
+    if isinstance(plain, bytes):
+        yield plain.decode("utf-8", "replace")
+    try:
+        yield from (str(plain), repr(plain).strip("'\""))
+    except Exception:  # then no error can have quoted it
+        return
+
+
+def _redact_error(error: BaseException, texts: Collection[str], depth: int) -> None:
+    """Leave texts out of an error, its notes and its causes."""
+    if depth > _DEEPEST or not texts:
+        return
+    error.args = tuple(_redact(each, texts) for each in error.args)
+    notes: list[str] = getattr(error, "__notes__", [])
+    notes[:] = [_redact(note, texts) for note in notes]
+    for cause in (error.__cause__, error.__context__):
+        if cause is not None:
+            _redact_error(cause, texts, depth + 1)
+
+
+def _redact(value: Any, texts: Collection[str]) -> Any:
+    if not isinstance(value, str):
+        return value
+    for text in texts:
+        value = value.replace(text, SHOWN)
+    return value
 
 
 def redact_url(text: str) -> str:
@@ -21,4 +209,4 @@ def redact_url(text: str) -> str:
     """
     if "://" not in text:
         return text
-    return _PARAMETER.sub(rf"\1{SECRET}", _PASSWORD.sub(rf"\1:{SECRET}", text))
+    return _PARAMETER.sub(rf"\1{SHOWN}", _PASSWORD.sub(rf"\1:{SHOWN}", text))

@@ -34,6 +34,7 @@ def to_json(outcome: Outcome) -> str:
             {"name": row.name, "state": row.state, **_counts(row.progress), **_times(row.progress)}
             for row in outcome.rows
         ],
+        "accounting": None if outcome.accounting is None else asdict(outcome.accounting),
         "explanation": None if outcome.result is None else outcome.result.explain(),
         "errors": {
             "count": len(outcome.context.errors),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mainstem.accounting import Accounting
 from mainstem.cli.stages import StageRow, rows_at_end
 from mainstem.cli.target import AnyPipeline
 from mainstem.context import PipelineContext, StageError, StageProgress
-from mainstem.errors import MainstemError
+from mainstem.errors import AccountingError, MainstemError
 from mainstem.result import PipelineResult
 from mainstem.stage_run import unique_names
 
@@ -64,6 +65,14 @@ class Outcome:
         entered = max(stages[0].records_in, passed + filtered + failed) if stages else 0
         elapsed = self.context.elapsed_ms if self.pipeline is not None else 0.0
         return StageProgress(entered, passed, filtered, failed, elapsed)
+
+    @property
+    def accounting(self) -> Accounting | None:
+        """Where the records went; ``None`` if the run came to no result, or to one whose counts do not add up."""
+        try:
+            return None if self.result is None else self.result.accounting
+        except AccountingError:
+            return None  # it is among the errors of the run, which are shown
 
     @property
     def culprit(self) -> StageError | None:

@@ -55,6 +55,8 @@ def print_report(console: Console, outcome: Outcome) -> None:
     console.print()
     console.print(heading, soft_wrap=True)
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    if outcome.accounting is not None:
+        console.print(Text(f"records: {outcome.accounting}"), soft_wrap=True)
     if outcome.result is not None and outcome.result.bottleneck is not None:
         console.print(Text(printable(outcome.result.explain().splitlines()[0])), soft_wrap=True)
     if outcome.result is not None and outcome.status == "completed":

@@ -42,6 +42,8 @@ class BatchLoad:
         self._failures: list[StageError] = []
         """What went wrong in the last attempt at writing the batch."""
         self._rejects = 0
+        self.records_uncommitted = 0
+        """Records that were written, and are not known to be in the target for good."""
         self._transaction: SinkTransaction[Any] | None = None
 
     async def feed(self, records: Sequence[Any], context: PipelineContext) -> StageResult[Any]:
@@ -51,6 +53,7 @@ class BatchLoad:
             self._rejects = await self._write_until_connected(context)
         finally:
             context.take_over(self._failures)
+        self.records_uncommitted = len(records) - self._rejects
         return StageResult(data=(), records_processed=len(records) - self._rejects, records_failed=self._rejects)
 
     async def _write_until_connected(self, context: PipelineContext) -> int:
@@ -109,6 +112,7 @@ class BatchLoad:
                     break
                 await self._write_again(context, error)
         self._transaction, self._records = None, ()
+        self.records_uncommitted = 0
         self.sequence += 1
         return StageResult(data=())
 

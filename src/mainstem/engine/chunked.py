@@ -191,8 +191,10 @@ class ChunkedRun:
         return HandOff(chunks, ahead, _progress_of(giver), _progress_of(taker)).output()
 
     async def _read(self, reader: Reader, data: Any, first: StageRun | None) -> Chunks:
+        reader.taken = 0
         async with closing(reader.read(data)) as chunks:
             async for chunk in chunks:
+                reader.taken += len(chunk)
                 yield chunk
         if reader.error is None:
             return

@@ -35,6 +35,7 @@ class Reader:
         last: Whether the chunk given last is known to be the last one.
         error: What the input raised, after the records that came before it.
         spent_ms: Time that the input took to give its records.
+        taken: How many records came out of it in chunks; ``None`` if it gives them one by one.
         arriving: Whether they arrive by themselves, while others are worked on: those of an async iterable.
     """
 
@@ -43,6 +44,7 @@ class Reader:
         self.last = False
         self.error: Exception | None = None
         self.spent_ms = 0.0
+        self.taken: int | None = None
         self.arriving = False
 
     def read(self, data: Any) -> AsyncGenerator[Sequence[Any], None]:

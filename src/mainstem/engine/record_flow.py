@@ -8,6 +8,7 @@ from typing import Any
 
 from mainstem.accounting import Passage, RecordFlow, StageFlow, Traits
 from mainstem.endpoints import SinkStage, SourceStage
+from mainstem.engine.batch_load import BatchLoad
 from mainstem.result import CompositeResult, StageResult
 from mainstem.stage import PipelineStage, RecordsStage, StageKind
 from mainstem.stage_run import StageRun, unique_names
@@ -34,7 +35,7 @@ def flow_of(runs: Iterable[StageRun], given: int | None, *, completed: bool, ent
         flows.append(
             StageFlow(
                 run.name,
-                _traits(type(stage), stage.expands, kind is _ELEMENTWISE, kind is _STATEFUL),
+                _traits(stage.__class__, stage.expands, kind is _ELEMENTWISE, kind is _STATEFUL),
                 counts.records_in,
                 counts.records_passed,
                 counts.records_filtered,
@@ -43,16 +44,21 @@ def flow_of(runs: Iterable[StageRun], given: int | None, *, completed: bool, ent
                 run.succeeded,
                 stage.made_at,
                 run.miscount,
-                0 if run.state is None else getattr(run.state, "records_committed", 0),
+                _in_target(run),
             )
         )
     return RecordFlow(flows, given, completed, entered)
 
 
+def _in_target(run: StageRun) -> int:
+    """How many of the records that a sink wrote are in its target for good, though it may have more to do."""
+    return run.progress.records_passed - run.state.records_uncommitted if isinstance(run.state, BatchLoad) else 0
+
+
 def traits_of(stage: PipelineStage[Any, Any]) -> Traits:
     """Return what a stage may do with the number of its records, which follows from the law that it keeps."""
     kind = stage.kind
-    return _traits(type(stage), stage.expands, kind is _ELEMENTWISE, kind is _STATEFUL)
+    return _traits(stage.__class__, stage.expands, kind is _ELEMENTWISE, kind is _STATEFUL)
 
 
 def passes_all_on(runs: Iterable[StageRun], given: int | None, entered: int | None) -> bool:

@@ -35,6 +35,7 @@ def new_reject(entry: StageError, *, origin: int | None = None) -> NewReject:
         code=_code_of(error),
         record=kept.text,
         is_exact=kept.is_exact,
+        is_redacted=entry.is_redacted,
         attempts=entry.attempts,
         at=entry.at,
     )
