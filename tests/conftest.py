@@ -33,21 +33,22 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 def miscounts() -> Iterator[list[str]]:
     """Check that in every run of every test each record is accounted for; a test of wrong counts empties the list."""
     found: list[str] = []
-    conclude = PipelineRun._conclude  # pyright: ignore[reportPrivateUsage]
+    run_class: Any = PipelineRun
+    conclude = run_class._conclude
 
     def conclude_and_check(*arguments: Any) -> PipelineResult[Any]:
-        result = conclude(*arguments)
+        result: PipelineResult[Any] = conclude(*arguments)
         try:
             check_accounting(result)
         except (AccountingError, AssertionError) as error:
             found.append(str(error))
         return result
 
-    PipelineRun._conclude = conclude_and_check  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage]
+    run_class._conclude = conclude_and_check
     try:
         yield found
     finally:
-        PipelineRun._conclude = conclude  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage]
+        run_class._conclude = conclude
     assert not found
 
 
@@ -61,7 +62,7 @@ def check_accounting(result: PipelineResult[Any]) -> None:
     dropped = accounting.filtered + accounting.deduplicated
     if not any("/" in stage.name for stage in stages):
         assert dropped == result.records_filtered, f"{accounting}, and {result.records_filtered} filtered"
-    ends_in_sink = result.flow is not None and result.flow.stages[-1].traits.passage is Passage.LOADED
+    ends_in_sink = bool(stages) and stages[-1].traits.passage is Passage.LOADED
     if ends_in_sink and isinstance(result.data, LoadReport):
         assert accounting.loaded == result.data.records_loaded, f"{accounting}, and the sink says {result.data}"
 

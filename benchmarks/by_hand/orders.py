@@ -50,7 +50,13 @@ def write_orders(file: Path, count: int) -> None:
         writer = csv.writer(opened)
         writer.writerow(COLUMNS)
         writer.writerows(
-            [f"ORD-{n:07}", f"customer {n % 997}", n % 50, f"city {n % 83}", (_START + timedelta(seconds=n)).isoformat()]
+            [
+                f"ORD-{n:07}",
+                f"customer {n % 997}",
+                n % 50,
+                f"city {n % 83}",
+                (_START + timedelta(seconds=n)).isoformat(),
+            ]
             for n in range(count)
         )
 

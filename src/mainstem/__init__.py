@@ -32,6 +32,7 @@ from mainstem.errors import (
     NotSendableError,
     ObserverError,
     PipelineChangedError,
+    RejectError,
     RejectLimitError,
     RunActiveError,
     RunCompletedError,
@@ -77,6 +78,7 @@ from mainstem.workers import Workers
 if TYPE_CHECKING:
     from mainstem.accounting import Accounting
     from mainstem.attribution import Bottleneck, Remedy
+    from mainstem.durable.ledger import RejectLedger
     from mainstem.durable.options import RunOptions
     from mainstem.etl import create_etl_pipeline
     from mainstem.retry import RetryPolicy
@@ -101,6 +103,7 @@ _LATE = {
         "Bottleneck",
         "Remedy",
     ),
+    "durable.ledger": ("RejectLedger",),
     "durable.options": ("RunOptions",),
     "etl": ("create_etl_pipeline",),
     "retry": ("RetryPolicy",),
@@ -180,6 +183,8 @@ __all__ = [
     "PipelineStream",
     "Position",
     "RecordsStage",
+    "RejectError",
+    "RejectLedger",
     "RejectLimitError",
     "Remedy",
     "RetryPolicy",

@@ -188,8 +188,8 @@ class RecordFlow(NamedTuple):
         if giver is None:
             raise AccountingError(f"{_HEADING}: the run was given {passed:,} records, and {where} took {taker.taken:,}")
         raise AccountingError(
-            f"{_HEADING}: {passed:,} records came through stage {giver.name!r}{_made_at(giver)}, and {where}, which is "
-            f"next, took {taker.taken:,}. {_ADVICE}"
+            f"{_HEADING}: {passed:,} records came through stage {giver.name!r}{_made_at(giver)} and {where} which is "
+            f"next took {taker.taken:,}. {_ADVICE}"
         )
 
     def _may_end_before(self, taker: StageFlow) -> bool:
@@ -201,7 +201,7 @@ class RecordFlow(NamedTuple):
         fewer = given < passed and (not self.completed or last.traits.passage is Passage.GROUPED)
         if not fewer:
             raise AccountingError(
-                f"{_HEADING}: {passed:,} records came through the last stage, {last.name!r}{_made_at(last)}, and the "
+                f"{_HEADING}: {passed:,} records came through the last stage, {last.name!r}{_made_at(last)} and the "
                 f"run gave {given:,}. {_ADVICE}"
             )
 
@@ -290,4 +290,4 @@ def _explain_stage(stage: StageFlow) -> str:
 
 
 def _made_at(stage: StageFlow) -> str:
-    return f", made at {stage.made_at}" if stage.made_at else ""
+    return f", made at {stage.made_at}," if stage.made_at else ""

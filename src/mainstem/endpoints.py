@@ -242,6 +242,11 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
         return Guarantee.EXACTLY_ONCE if keeps_numbers else Guarantee.AT_LEAST_ONCE
 
     @property
+    def replaces(self) -> bool:
+        """Whether a load takes the place of what was in the target, so that nothing can be added to it later."""
+        return False
+
+    @property
     def locked_file(self) -> Path | None:
         """The file that nobody else can write during a transaction; the run's store must be another."""
         return None

@@ -20,6 +20,7 @@
     │   └── ConnectionLostError   a connection broke, or a server is not ready: the same again may succeed
     ├── NotEncodableError     a value cannot be kept as text (also a TypeError)
     ├── StoreError            the store of a durable run cannot do what was asked
+    ├── RejectError           a reject cannot be changed or replayed as asked; ``reject`` is its number (a ValueError)
     ├── RunError              a durable run cannot begin or go on; ``pipeline`` and ``run_id`` name it
     │   ├── RunCompletedError     it has completed
     │   ├── RunActiveError        somebody else works on it
@@ -131,6 +132,16 @@ class NotEncodableError(MainstemError, TypeError):
 
 class StoreError(MainstemError):
     """The store of a durable run cannot be reached, read or written, or is not one."""
+
+
+class RejectError(MainstemError, ValueError):
+    """A reject cannot be changed or replayed as asked.
+
+    Attributes:
+        reject: Its number; ``None`` if it is not about one.
+    """
+
+    reject: int | None = None
 
 
 class RunError(MainstemError):

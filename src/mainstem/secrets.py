@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import copy
+from datetime import date, datetime, time
+from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -14,6 +16,7 @@ SHOWN = "<secret>"
 SHORTEST = 4
 """Characters of a value from which on it is looked for in texts: shorter ones are found in too many words."""
 
+_PLAIN: frozenset[Any] = frozenset((str, int, float, bool, bytes, Decimal, datetime, date, time, type(None)))
 _DEEPEST = 5
 _PASSWORD = re.compile(r"(?<=://)([^/?#@\s]*?):([^/?#\s]*)(?=@)")
 _PARAMETER = re.compile(
@@ -61,6 +64,8 @@ class Secrets:
 
     def redact(self, record: Any, error: BaseException) -> tuple[Any, bool]:
         """Return a record without its secrets, and whether it has any; they are left out of ``error`` as well."""
+        if not self._fields and _is_plain(type(record)):  # type: ignore[arg-type]  # classes are hashable
+            return record, False
         found: list[Any] = []
         redacted = self._without(record, found, 0)
         if found:
@@ -133,6 +138,19 @@ def secret_names(kind: type[Any]) -> frozenset[str]:
         }
         return frozenset(name for name, hint in texts.items() if "Secret" in str(hint))
     return frozenset(name for name, hint in hints.items() if _is_secret(hint))
+
+
+@lru_cache(maxsize=1024)
+def _is_plain(kind: type[Any]) -> bool:
+    """Whether records of a type can hold no secret: none of their fields is marked, and each is a plain value."""
+    names = _field_names(kind)  # type: ignore[arg-type]  # classes are hashable
+    if not names or secret_names(kind):  # type: ignore[arg-type]
+        return False
+    try:
+        hints = get_type_hints(kind)
+    except Exception:
+        return False
+    return all(set(get_args(hints.get(name)) or (hints.get(name),)) <= _PLAIN for name in names)
 
 
 def _is_secret(hint: Any) -> bool:

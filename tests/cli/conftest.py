@@ -17,6 +17,7 @@ import mainstem
 
 SOURCE = str(Path(mainstem.__file__).parents[1])
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Write = Callable[[str, str], Path]
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -197,7 +197,8 @@ def slow(name: str) -> Outcome:
 def test_what_bounds_the_run_stands_under_the_table() -> None:
     table, _, below = printed(print_report, slow("crawl\x1b[31m")).partition("total")
     assert "bounds the run" not in table
-    assert re.match(r".*\n *\n'crawl\\x1b\[31m' bounds the run: it computes for \d\d of \d\d ms \(\d+%\)\.\n", below)
+    bounds = r"'crawl\\x1b\[31m' bounds the run: it computes for \d\d of \d\d ms \(\d+%\)\.\n"
+    assert re.match(r".*\n *\nrecords: 1 in = 1 given\n" + bounds, below)
 
 
 def test_a_run_that_is_too_short_to_say_what_bounds_it_says_nothing_of_it() -> None:

@@ -84,6 +84,18 @@ async def test_reading_goes_on_at_every_position(people: str, key: Any, paramete
         assert [record for each in rest for record in each.records] == records[read:]
 
 
+@pytest.mark.parametrize("parameters", [[], [1]])
+@pytest.mark.anyio
+async def test_a_percent_sign_in_query_and_key_is_just_a_character(people: str, parameters: list[int]) -> None:
+    query = "SELECT id AS \"%\" FROM people WHERE name LIKE 'person %'"
+    if parameters:
+        query = query.replace("%", "%%") + " AND id >= %s"
+    source = PostgresSource(people, query, parameters=parameters, key="%")
+    first, second, *_ = await chunks_of(source, chunk_size=1000)
+    again, *_ = await chunks_of(source, start=first.position, chunk_size=1000)
+    assert [each["%"] for each in again.records] == [each["%"] for each in second.records] == list(range(1001, 2001))
+
+
 @pytest.mark.parametrize(
     ("query", "key", "problem"),
     [

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.text import Text
 
 from mainstem import __version__
+from mainstem.cli.doctor import doctor
 from mainstem.cli.durability import DurableOptions
-from mainstem.cli.escape import plain_console, printable_lines
+from mainstem.cli.escape import plain_console
 from mainstem.cli.exit_code import ExitCode
+from mainstem.cli.rejects_app import Json, Store, make_rejects_app
+from mainstem.cli.report import print_message
 from mainstem.cli.run import CommandOptions, run_target
+from mainstem.cli.runs_app import make_runs_app
 from mainstem.cli.usage import UsageError
+from mainstem.errors import MainstemError
 
 _RUN_HELP = """\
 Run a pipeline, and report what each stage did.
@@ -53,6 +57,9 @@ def make_app() -> App:
         help_format="plaintext",
     )
     app.command(run, help=_RUN_HELP, help_epilogue=_RUN_EPILOGUE)
+    app.command(make_runs_app())
+    app.command(make_rejects_app())
+    app.command(_doctor, name="doctor", help=_DOCTOR_HELP)
     return app
 
 
@@ -137,6 +144,17 @@ def run(
     return run_target(CommandOptions(target, settings, workers, durability, quiet, json, traceback))
 
 
+_DOCTOR_HELP = """\
+Look at what durable runs stand on: Python, SQLite, optional packages, and the store. Nothing is changed.
+
+The exit code is 1 if something is broken.
+"""
+
+
+def _doctor(*, store: Store = None, json: Json = False) -> int:
+    return doctor(store, as_json=json)
+
+
 def run_app(arguments: Sequence[str]) -> int:
     """Run the command line.
 
@@ -151,10 +169,9 @@ def run_app(arguments: Sequence[str]) -> int:
     try:
         code = app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, UsageError) as error:
-        console = plain_console(stderr=True)
-        first, *more = printable_lines(str(error))
-        console.print(Text.assemble(("mainstem: ", "bold red"), first), soft_wrap=True)
-        for line in more:
-            console.print(Text(line), soft_wrap=True)
+        print_message(plain_console(stderr=True), str(error), style="bold red")
         return ExitCode.WRONG_USAGE
+    except MainstemError as error:
+        print_message(plain_console(stderr=True), str(error), style="bold red")
+        return ExitCode.FAILED
     return code if isinstance(code, int) else 0

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from shlex import join
+from shlex import join, quote
 from typing import TYPE_CHECKING, Literal
 
 from mainstem.cli.usage import UsageError
@@ -14,6 +14,7 @@ from mainstem.cli.usage import UsageError
 if TYPE_CHECKING:
     from mainstem.durable.options import RunOptions
 
+_SOUNDS_SECRET = re.compile(r"(?i)passw|pwd|secret|token|api_?key|access_?key|private_?key|credential|signature")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -36,6 +37,7 @@ class DurableOptions:
             UsageError: If one cannot be read, is out of range, or needs another.
         """
         from mainstem.durable.options import durability_of
+        from mainstem.store.resumable import check_run_id
 
         options: RunOptions = {}
         if self.run_id is not None:
@@ -55,6 +57,8 @@ class DurableOptions:
         if self.force:
             options["force"] = True
         try:
+            if self.run_id is not None:
+                check_run_id(self.run_id)
             durability_of(**options)
         except ValueError as error:
             raise UsageError(_as_flags(str(error))) from None
@@ -74,18 +78,52 @@ def parse_commit_every(text: str) -> int | timedelta:
         raise UsageError(
             f"--commit-every is a number of records, such as 10000, or a time, such as 2s or 500ms, not {text!r}"
         )
-    return timedelta(seconds=float(parts[1]) * _UNITS[parts[2]])
+    try:
+        return timedelta(seconds=float(parts[1]) * _UNITS[parts[2]])
+    except OverflowError:
+        raise UsageError(f"--commit-every {text} is longer than Python can count") from None
 
 
 def describe_target(target: str, assignments: Sequence[str]) -> str:
     """Return what a run is to be found by again, as one would type it, without passwords."""
-    from mainstem.secrets import redact_url
+    from mainstem.secrets import SHOWN, redact_url
 
     words = [target]
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
-        words += ["--set", f"{name}{equals}{redact_url(value)}"]
+        words += ["--set", f"{name}{equals}{SHOWN if _SOUNDS_SECRET.search(name) else redact_url(value)}"]
     return join(words)
+
+
+def describe_run(options: DurableOptions, target: str, assignments: Sequence[str], run_id: str) -> str:
+    """Return the command that goes on with a run, without passwords."""
+    words = ["mainstem run", describe_target(target, assignments), *_flag("--run-id", run_id)]
+    words += _store_flag(options.store)
+    for flag, value in (
+        ("--guarantee", options.guarantee),
+        ("--commit-every", options.commit_every),
+        ("--max-rejects", options.max_rejects),
+        ("--max-reject-rate", options.max_reject_rate),
+    ):
+        if value is not None:
+            words += _flag(flag, str(value))
+    return " ".join(words)
+
+
+def describe_listing(run_id: str, store: str | None) -> str:
+    """Return the command that lists the rejects of a run, without passwords."""
+    return " ".join(["mainstem rejects list", *_flag("--run", run_id), *_store_flag(store)])
+
+
+def _store_flag(store: str | None) -> list[str]:
+    from mainstem.secrets import redact_url
+
+    return [] if store is None else _flag("--store", redact_url(store))
+
+
+def _flag(name: str, value: str) -> list[str]:
+    """Return an option as one would type it; a value that begins with ``-`` has to be joined to it."""
+    return [f"{name}={quote(value)}"] if value.startswith("-") else [name, quote(value)]
 
 
 def _as_flags(message: str) -> str:

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from mainstem.cli.durable_report import durable_document
 from mainstem.cli.escape import represent
 from mainstem.cli.outcome import Outcome
 from mainstem.cli.report import is_plain
@@ -36,6 +37,7 @@ def to_json(outcome: Outcome) -> str:
         ],
         "accounting": None if outcome.accounting is None else asdict(outcome.accounting),
         "explanation": None if outcome.result is None else outcome.result.explain(),
+        "durable": None if outcome.durable is None else durable_document(outcome.durable),
         "errors": {
             "count": len(outcome.context.errors),
             "first": [_entry(each) for each in outcome.context.errors[:ERRORS_INCLUDED]],

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mainstem.accounting import Accounting
+from mainstem.cli.durable_outcome import DurableOutcome
 from mainstem.cli.stages import StageRow, rows_at_end
 from mainstem.cli.target import AnyPipeline
 from mainstem.context import PipelineContext, StageError, StageProgress
@@ -26,6 +27,7 @@ class Outcome:
         status: How it ended, in the words of its last event.
         own_code: The file or folder of the user's code.
         refusal: Why a durable run did not begin.
+        durable: What its store says of a durable run that did.
     """
 
     context: PipelineContext = field(default_factory=PipelineContext)
@@ -35,6 +37,7 @@ class Outcome:
     status: Literal["completed", "failed", "cancelled"] = "failed"
     own_code: str = ""
     refusal: MainstemError | None = None
+    durable: DurableOutcome | None = None
 
     @property
     def stage_names(self) -> list[str]:

@@ -18,6 +18,7 @@ from rich.pretty import pretty_repr
 from rich.table import Column, Table
 from rich.text import Text
 
+from mainstem.cli.durable_report import print_durable, print_kept_rejects, print_resume
 from mainstem.cli.escape import printable, printable_lines, represent, shorten
 from mainstem.cli.outcome import Outcome
 from mainstem.cli.stages import count_cells, format_duration, stage_table
@@ -59,9 +60,13 @@ def print_report(console: Console, outcome: Outcome) -> None:
         console.print(Text(f"records: {outcome.accounting}"), soft_wrap=True)
     if outcome.result is not None and outcome.result.bottleneck is not None:
         console.print(Text(printable(outcome.result.explain().splitlines()[0])), soft_wrap=True)
+    if outcome.durable is not None:
+        print_durable(console, outcome.durable)
     if outcome.result is not None and outcome.status == "completed":
         _print_output(console, outcome.result.data)
     print_rejects(console, outcome)
+    if outcome.durable is not None:
+        print_resume(console, outcome.durable)
 
 
 def print_error(console: Console, outcome: Outcome, *, everything: bool) -> None:
@@ -83,16 +88,34 @@ def print_error(console: Console, outcome: Outcome, *, everything: bool) -> None
 def print_refusal(console: Console, outcome: Outcome) -> None:
     """Print why a durable run did not begin."""
     if outcome.refusal is not None:
-        first, *more = printable_lines(str(outcome.refusal))
-        console.print(Text.assemble(("mainstem: ", "bold"), first), soft_wrap=True)
-        for line in more:
-            console.print(Text(line), soft_wrap=True)
+        print_message(console, str(outcome.refusal))
+
+
+def print_message(console: Console, message: str, *, style: str = "bold") -> None:
+    """Print a message of the command itself, with what it calls the arguments of functions as its options."""
+    for argument, option in _ON_THE_COMMAND_LINE.items():
+        message = message.replace(argument, option)
+    first, *more = printable_lines(message)
+    console.print(Text.assemble(("mainstem: ", style), first), soft_wrap=True)
+    for line in more:
+        console.print(Text(line), soft_wrap=True)
+
+
+_ON_THE_COMMAND_LINE = {
+    "another run_id": "another --run-id",
+    "with force": "with --force",
+    "with edit_fields()": "with mainstem rejects edit ID --set field=value",
+    "with edit()": "with mainstem rejects edit ID --record JSON",
+}
 
 
 def print_rejects(console: Console, outcome: Outcome) -> None:
     """Print the records that failed and whatever else went wrong, the run's own error aside; many are grouped."""
     culprit = outcome.culprit
     entries = [each for each in outcome.context.errors if each is not culprit]
+    if outcome.durable is not None:  # what the context has of it is only the end of the rejects
+        print_kept_rejects(console, outcome.durable)
+        entries = [each for each in entries if each.index is None]
     if not entries:
         return
     records = sum(each.index is not None for each in entries)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import anyio
 
-from mainstem.cli.durability import DurableOptions
+from mainstem.cli.durability import DurableOptions, describe_listing, describe_run
+from mainstem.cli.durable_outcome import durable_outcome
 from mainstem.cli.escape import plain_console
 from mainstem.cli.exit_code import ExitCode
 from mainstem.cli.json_report import to_json
@@ -23,8 +21,11 @@ from mainstem.cli.outcome import Outcome
 from mainstem.cli.progress import Progress
 from mainstem.cli.report import print_error, print_refusal, print_rejects, print_report
 from mainstem.cli.settings import call_with_settings
+from mainstem.cli.signals import RunSignals
+from mainstem.cli.stores import open_store_of
 from mainstem.cli.target import Target, is_pipeline, own_code
 from mainstem.cli.usage import UsageError
+from mainstem.cli.watched_store import WatchedStore
 from mainstem.errors import GuaranteeError, RunActiveError, RunCompletedError, RunError, StoreError
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ def run_target(options: CommandOptions) -> int:
     leaving: SystemExit | None = None
     code = ExitCode.CANCELLED
     try:
-        _run(options, outcome)
-        code = ExitCode.FAILED if outcome.status == "failed" else ExitCode.COMPLETED
+        code = _run(options, outcome)
     except UsageError:
         raise
     except RunCompletedError as refusal:
@@ -83,7 +83,7 @@ def run_target(options: CommandOptions) -> int:
     return code
 
 
-def _run(options: CommandOptions, outcome: Outcome) -> None:
+def _run(options: CommandOptions, outcome: Outcome) -> ExitCode:
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers is the number of worker processes, at least 1, not {options.workers}")
     target = Target.parse(options.target)
@@ -95,40 +95,62 @@ def _run(options: CommandOptions, outcome: Outcome) -> None:
         if options.assignments and not is_function:
             raise UsageError(f"{target} is a Pipeline, which has no settings: --set is for a function that returns one")
         made = call_with_settings(found, options.assignments, f"{target}()") if is_function else found
-        durability = options.durability.to_run_options(options.target, options.assignments)
-        anyio.run(_execute, target, made, outcome, options, durability)
+        return _run_made(target, made, outcome, options)
+
+
+def _run_made(target: Target, made: Any, outcome: Outcome, options: CommandOptions) -> ExitCode:
+    signals = RunSignals()
+    durability = options.durability.to_run_options(options.target, options.assignments)
+    is_durable = "run_id" in durability or "store" in durability
+    store = WatchedStore(open_store_of(durability.get("store"))) if is_durable else None
+    if store is not None:
+        durability["store"] = store
+    try:
+        anyio.run(_execute, target, made, outcome, options, durability, signals)
+    except KeyboardInterrupt:  # the second signal
+        outcome.status = "cancelled"
+    finally:
+        if store is not None:
+            _look_back(store, outcome, options)
+            store.close()
+    return _exit_code(outcome, signals)
+
+
+def _exit_code(outcome: Outcome, signals: RunSignals) -> ExitCode:
+    if outcome.status == "cancelled":
+        return signals.exit_code
+    return ExitCode.FAILED if outcome.status == "failed" else ExitCode.COMPLETED
+
+
+def _look_back(store: WatchedStore, outcome: Outcome, options: CommandOptions) -> None:
+    """Ask the store what is to be reported of the run."""
+    if store.lease is None:
+        return
+    run_id, given = store.lease.run_id, options.durability
+    resume = describe_run(given, options.target, options.assignments, run_id)
+    try:
+        outcome.durable = durable_outcome(store, resume, describe_listing(run_id, given.store))
+    except StoreError as error:  # what the run came to stands, whether it can be looked up or not
+        outcome.refusal = error
 
 
 async def _execute(
-    target: Target, made: Any, outcome: Outcome, options: CommandOptions, durability: DurableRunOptions
+    target: Target,
+    made: Any,
+    outcome: Outcome,
+    options: CommandOptions,
+    durability: DurableRunOptions,
+    signals: RunSignals,
 ) -> None:
     # An async function is awaited here, so that what it opens belongs to the event loop that the run uses.
     pipeline = outcome.pipeline = target.require_pipeline(await made if isawaitable(made) else made)
     progress = Progress(pipeline.name, outcome.stage_names, outcome.context)
-    with progress.show(quiet=options.quiet), _tell_of_interrupt(progress):
+    with progress.show(quiet=options.quiet), signals.cancelling(progress) as scope:
         result = await pipeline.execute(None, context=outcome.context, workers=options.workers, **durability)
-    outcome.result, outcome.error = result, result.error
-    outcome.status = "completed" if result.success else "failed"
-
-
-@contextmanager
-def _tell_of_interrupt(progress: Progress) -> Generator[None]:
-    """Let the progress say that Ctrl-C was noticed: a function that blocks may keep the run from ending at once."""
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler):
-        yield
-        return
-    cancel = handler
-
-    def notice(number: int, frame: FrameType | None) -> None:
-        progress.stopping = True
-        cancel(number, frame)
-
-    signal.signal(signal.SIGINT, notice)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
+        outcome.result, outcome.error = result, result.error
+        outcome.status = "completed" if result.success else "failed"
+    if scope.cancelled_caught:
+        outcome.status = "cancelled"
 
 
 def _take_stdout() -> TextIO:

@@ -89,6 +89,10 @@ class CsvSink(SinkStage[Any]):
     def target(self) -> str:
         return str(self._path)
 
+    @property
+    def replaces(self) -> bool:
+        return True
+
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
         pending = PendingFile(self._path)
         transaction = _CsvTransaction(pending, context, self.name, self._delimiter, self._continue_on_error)

@@ -66,6 +66,10 @@ class JsonLinesSink(SinkStage[Any]):
     def target(self) -> str:
         return str(self._path)
 
+    @property
+    def replaces(self) -> bool:
+        return True
+
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
         return _JsonLinesTransaction(PendingFile(self._path), context, self.name, self._continue_on_error)
 

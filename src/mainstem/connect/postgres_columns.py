@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -27,13 +28,15 @@ class Column:
 
     Attributes:
         name: Its name.
-        kind: The name of its type, as ``pg_type`` has it.
+        kind: The name of its type, as ``pg_type`` has it; of a domain, that of the type below it.
         declared: Its type as a statement has it.
         nullable: Whether it takes ``None``.
         needed: Whether a record must have it.
         length: The most characters it takes, of a ``varchar`` or ``char``.
         precision: The most digits, of a ``numeric``.
         scale: How many of them are after the point.
+        fraction: The most digits of a fraction of a second, if they are limited.
+        element: The name of the type of an array's elements.
     """
 
     name: str
@@ -44,6 +47,8 @@ class Column:
     length: int | None = None
     precision: int | None = None
     scale: int = 0
+    fraction: int | None = None
+    element: str | None = None
 
 
 def check_identifier(what: str, name: object) -> None:
@@ -104,24 +109,47 @@ def declare(name: str, hint: Any, key: Sequence[str]) -> Column:
 
 
 def infer(name: str, values: Iterable[Any], key: Sequence[str]) -> Column:
-    """Return the column that is made for such values.
+    """Return the column that is made for most of such values: those it does not take are refused one by one.
 
     Raises:
-        TypeError: If there is none that holds them.
+        TypeError: If there is none that holds any of them.
     """
-    kinds: set[type[Any]] = set()
-    naive = False
+    counts = Counter[type[Any]]()
+    naive = 0
     for value in values:
-        while isinstance(value, Enum):
+        while issubclass(class_of(value), Enum):
             value = value.value
-        kinds.add(class_of(value))
-        naive = naive or (type(value) is datetime and value.tzinfo is None)
-    column = _made(name, kinds, name not in key)
-    return Column(name, "timestamp", "timestamp", column.nullable) if naive else column
+        kind = class_of(value)
+        if kind is not NoneType and _made_for(kind) is not None:
+            counts[kind] += 1
+            naive += kind is datetime and value.tzinfo is None
+    made = Counter[tuple[str, str]]()
+    for kind, count in counts.items():
+        made[_made_for(kind) or _MADE[str]] += count
+    nullable = name not in key
+    if not made:
+        raise TypeError(
+            f"no value of field {name!r} says what column is to be made for it: make the table before, or give "
+            "record_type="
+        )
+    if set(made) == {_MADE[int], _MADE[float]}:
+        return Column(name, *_MADE[float], nullable)
+    best, _ = made.most_common(1)[0]
+    if best == _MADE[datetime] and 2 * naive > counts[datetime]:
+        best = ("timestamp", "timestamp")
+    return Column(name, *best, nullable)
 
 
 def _made(name: str, kinds: set[type[Any]], nullable: bool) -> Column:
-    found = {_made_for(name, kind) for kind in kinds if kind is not NoneType}
+    found: set[tuple[str, str]] = set()
+    for each in kinds - {NoneType}:
+        made = _made_for(each)
+        if made is None:
+            raise TypeError(
+                f"field {name!r} has the type {each.__name__}, for which no column can be made: turn it into a text or "
+                "number before, or leave it out"
+            )
+        found.add(made)
     if found == {_MADE[int], _MADE[float]}:
         found = {_MADE[float]}
     if not found:
@@ -133,16 +161,11 @@ def _made(name: str, kinds: set[type[Any]], nullable: bool) -> Column:
     return Column(name, kind, declared, nullable)
 
 
-def _made_for(name: str, kind: type[Any]) -> tuple[str, str]:
+def _made_for(kind: type[Any]) -> tuple[str, str] | None:
+    """Return the type that is made for a class, and how it is declared; ``None`` if there is none."""
     if kind in _MADE:
         return _MADE[kind]
-    for base, made in _MADE.items():
-        if issubclass(kind, base):
-            return made
-    raise TypeError(
-        f"field {name!r} has the type {kind.__name__}, for which no column can be made: turn it into a text or number "
-        "before, or leave it out"
-    )
+    return next((made for base, made in _MADE.items() if issubclass(kind, base)), None)
 
 
 def _members_of(hint: Any) -> Iterable[Any]:
@@ -169,11 +192,35 @@ def create_statement(table: str, columns: Sequence[Column], key: Sequence[str]) 
     return f"CREATE TABLE {quoted(table)} ({', '.join(parts)})"
 
 
+def _limits(kind: str, modifier: int) -> dict[str, int]:
+    """Return what a type modifier, as ``pg_attribute`` has it, says of the values."""
+    if modifier < 0:
+        return {}
+    if kind in ("varchar", "bpchar"):
+        return {"length": modifier - 4}
+    if kind == "numeric":
+        return {"precision": modifier - 4 >> 16, "scale": ((modifier - 4 & 0x7FF) ^ 0x400) - 0x400}
+    if kind in ("timestamp", "timestamptz", "time"):
+        return {"fraction": modifier}
+    if kind == "interval" and modifier & 0xFFFF != 0xFFFF:
+        return {"fraction": modifier & 0xFFFF}
+    return {}
+
+
 _FIND = """
-    SELECT c.relkind, a.attname, t.typname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-           a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a', a.atttypmod
+    SELECT c.relkind, a.attname, base.name, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+           a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a', base.modifier, base.element
     FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    LEFT JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN LATERAL (
+        WITH RECURSIVE below (type, modifier) AS (
+            SELECT a.atttypid, a.atttypmod
+            UNION ALL
+            SELECT d.typbasetype, d.typtypmod FROM below JOIN pg_type d ON d.oid = below.type WHERE d.typtype = 'd'
+        )
+        SELECT t.typname AS name, below.modifier, e.typname AS element
+        FROM below JOIN pg_type t ON t.oid = below.type AND t.typtype <> 'd'
+        LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+    ) base ON true
     WHERE c.oid = to_regclass(%s) ORDER BY a.attnum
 """
 
@@ -190,22 +237,18 @@ def find_columns(connection: psycopg.Connection[Any], table: str, key: Sequence[
     if rows[0][0] not in ("r", "p"):
         raise ConnectError(f"{table!r} is no table but a view or the like: name its table")
     columns: list[Column] = []
-    for _, name, kind, declared, notnull, has_default, generated, modifier in rows:
+    for _, name, kind, declared, notnull, has_default, generated, modifier, element in rows:
         if name is None or generated:
             continue
-        numeric = (modifier - 4 >> 16, modifier - 4 & 0x7FF) if kind == "numeric" and modifier >= 4 else (None, 0)
-        columns.append(
-            Column(
-                name,
-                kind,
-                declared,
-                nullable=not notnull,
-                needed=name in key or (notnull and not has_default),
-                length=modifier - 4 if kind in ("varchar", "bpchar") and modifier >= 4 else None,
-                precision=numeric[0],
-                scale=numeric[1],
-            )
+        column = Column(
+            name,
+            kind,
+            declared,
+            nullable=not notnull,
+            needed=name in key or (notnull and not has_default),
+            element=element,
         )
+        columns.append(replace(column, **_limits(element or kind, modifier)))
     missing = [name for name in key if name not in {each.name for each in columns}]
     if missing:
         names = ", ".join(repr(each.name) for each in columns)

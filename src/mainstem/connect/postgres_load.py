@@ -16,7 +16,7 @@ from mainstem.connect.postgres_columns import (
     quoted,
 )
 from mainstem.connect.postgres_progress import BatchProgress
-from mainstem.connect.postgres_values import BINARY, PostgresValues
+from mainstem.connect.postgres_values import PostgresValues, sent_types
 from mainstem.connect.rejects import Reject, set_aside
 from mainstem.connect.rows import Row, RowReader, class_of, keys_of
 from mainstem.connect.sqlite_values import store_rows
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 _STAGING = "mainstem_staging"
 _ORDER = "mainstem_order"
-_AT_ONCE = 5000
-"""Rows that are converted and copied at a time."""
+_AT_ONCE = 20_000
+"""Rows that are converted and copied at a time: many, for the server works on them while they are still being sent."""
 _CHANGED_BY_DELETING = """
     SELECT conrelid::regclass::text,
            CASE confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END
@@ -214,8 +214,7 @@ class PostgresLoad(TableLoad):
         by_name = {each.name: each for each in self._columns or ()}
         columns = [by_name[name] for name in keys]
         self._values = [PostgresValues(each) for each in columns]
-        kinds = [each.kind for each in columns]
-        self._types = kinds if BINARY.issuperset(kinds) else None
+        self._types = sent_types(columns)
         into, names = quoted(self._plan.table), ", ".join(map(quoted, keys))
         if self._plan.mode == "upsert":
             self._stage(into, names, keys)

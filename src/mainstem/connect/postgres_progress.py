@@ -25,7 +25,7 @@ _FIND = f"SELECT epoch, sequence, columns FROM {PROGRESS_TABLE} WHERE run = %s"
 _END_FORMER = f"""
     SELECT pg_terminate_backend(a.pid, 5000) FROM {PROGRESS_TABLE} p JOIN pg_stat_activity a
     ON a.pid = p.backend AND a.backend_start = p.backend_start
-    WHERE p.run = %s AND p.epoch < %s AND a.pid <> pg_backend_pid()
+    WHERE p.run = %s AND p.epoch <= %s AND a.pid <> pg_backend_pid()
 """
 _CLAIM = f"""
     INSERT INTO {PROGRESS_TABLE} AS p (run, epoch, sequence) VALUES (%s, %s, 0)
@@ -45,7 +45,8 @@ _ADVANCE = f"""
 def claim_run(connection: psycopg.Connection[Any], url: str, claim: Claim) -> int:
     """Keep the epoch, outside a transaction, and return the number of the last batch.
 
-    A session in which a former owner wrote is ended: stopped in the middle of a batch, it would keep its locks.
+    The session in which the last batch was begun is ended, a former owner's or our own before its connection was lost:
+    in the middle of a batch it would keep its locks, for hours if the server does not notice that nobody is there.
 
     Raises:
         LeaseLostError: If there is a later epoch.

@@ -191,6 +191,9 @@ class _Reading:
         if not self._key:
             return query, parameters
         columns = ", ".join(f"query.{quoted(name)}" for name in self._key)
+        if parameters or self._last is not None:
+            columns = columns.replace("%", "%%")
+            query = query if parameters else query.replace("%", "%%")  # which without parameters is just a character
         # On lines of its own, because the query may end with a comment.
         ordered = f"SELECT * FROM (\n{query.rstrip().rstrip(';')}\n) AS query"
         if self._last is None:

@@ -30,16 +30,22 @@ class TableSink(SinkStage[T_contra]):
     NOT NULL), or else from the values of the first records. Where there is one, its columns must have the records'
     keys; columns that no record has get their default.
 
-    No value is stored that SQLite would change. ``int``, ``float``, ``str``, ``bytes`` and ``None`` are themselves,
-    ``bool`` is 0 or 1 (in a column BOOLEAN), ``datetime``, ``date`` and ``time`` are ISO text with their offset,
-    ``Decimal`` and ``UUID`` are text, an ``Enum`` is its value; ``SqlSource(..., record_type=...)`` gives them back as
-    they were, but for -0.0, which SQLite stores as 0.0. Everything else (NaN, an integer over 64 bits, a text with NUL
-    or half a surrogate pair, a number for a TEXT column, a text for a numeric one, ``3.0`` for an INTEGER one, other
-    objects) and what a constraint of the table refuses fails the load, and nothing is stored; with
+    No value is stored that the database would change. In SQLite ``int``, ``float``, ``str``, ``bytes`` and ``None``
+    are themselves, ``bool`` is 0 or 1 (in a column BOOLEAN), ``datetime``, ``date`` and ``time`` are ISO text with
+    their offset, ``Decimal`` and ``UUID`` are text, an ``Enum`` is its value; ``SqlSource(..., record_type=...)``
+    gives them back as they were, but for -0.0, which SQLite stores as 0.0. Everything else (NaN, an integer over 64
+    bits, a text with NUL or half a surrogate pair, a number for a TEXT column, a text for a numeric one, ``3.0`` for an
+    INTEGER one, other objects) and what a constraint of the table refuses fails the load, and nothing is stored; with
     ``continue_on_error`` such a record is recorded in ``context.errors``, and all others are stored.
 
     While it loads, others can read the database and not write it; it waits up to 30 seconds for its turn. Foreign keys
     are enforced. The file of a new database stays, empty, if the load fails.
+
+    PostgreSQL (``mainstem[postgres]``) is loaded by binary COPY, for ``upsert`` by way of a temporary table, and others
+    can write the table meanwhile. Its types take what Python has for them, ``jsonb`` dicts and lists; an aware
+    ``datetime`` comes back as the same moment. Refused is what a column would round, cut off, pad or turn into another
+    type, and NaN for ``numeric``. What a type that only the database knows, as an enum or ``inet``, makes of a value is
+    the database's affair. Constraints are checked with the rows, those that are deferred as well.
 
     In a durable run each record is loaded exactly once, or is a reject. The run is written batch by batch, each in a
     transaction of its own, so others see the table grow; the number of the last batch is committed with its rows, in
@@ -48,8 +54,10 @@ class TableSink(SinkStage[T_contra]):
     table in the first batch. A row of ``mainstem_progress`` may be deleted once its run has completed.
 
     Args:
-        url: The database: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``.
-        table: The table's name, any text; it is quoted.
+        url: The database: ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or
+            ``postgresql://user:password@host:port/database``.
+        table: The table's name, any text; it is quoted, so a dot in it is part of the name. In PostgreSQL the
+            ``search_path`` says in which schema it is: ``?options=-csearch_path%3Dsales`` at the end of the URL.
         key: The column or columns that name a record: the PRIMARY KEY of a table that is made, and what ``upsert``
             goes by.
         mode: ``"insert"`` adds the records; ``"upsert"`` adds those whose key is new and updates the others;
@@ -60,6 +68,7 @@ class TableSink(SinkStage[T_contra]):
 
     Raises:
         ConnectError: If ``url`` is not one of those.
+        MissingExtraError: When it loads, if ``mainstem[postgres]`` is needed and not installed.
         TypeError: If ``record_type`` is none, or has a field that cannot be stored unchanged.
         ValueError: If a name cannot be one, ``mode`` is none of those, ``upsert`` has no key, or the key is no field.
 
@@ -138,6 +147,10 @@ class TableSink(SinkStage[T_contra]):
     @property
     def target(self) -> str:
         return self._table.name
+
+    @property
+    def replaces(self) -> bool:
+        return self._table.plan.mode == "replace"
 
     @property
     def locked_file(self) -> Path | None:

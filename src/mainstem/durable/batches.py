@@ -130,8 +130,8 @@ class RunBatches:
             position=barrier.position,
             counts={name: counts_of(progress) for name, progress in barrier.counts.items()},
             snapshots=[
-                *(_encoded(name, state) for name, state in barrier.snapshots.items()),
-                *(_encoded(name, changes, is_change=True) for name, changes in barrier.changes.items()),
+                *(encoded_snapshot(name, state) for name, state in barrier.snapshots.items()),
+                *(encoded_snapshot(name, changes, is_change=True) for name, changes in barrier.changes.items()),
             ],
             rejects=rejects_of(barrier.errors),
             is_last=barrier.is_last,
@@ -172,7 +172,12 @@ def progress_of(counts: StageCounts) -> StageProgress:
     return StageProgress(**asdict(counts))
 
 
-def _encoded(name: str, state: Any, *, is_change: bool = False) -> StageSnapshot:
+def encoded_snapshot(name: str, state: Any, *, is_change: bool = False) -> StageSnapshot:
+    """Return the state of a stage, or what came to it, as the store keeps it.
+
+    Raises:
+        NotEncodableError: If it holds more than plain data.
+    """
     try:
         return StageSnapshot(stage=name, payload=encode(state), is_change=is_change)
     except Exception as error:

@@ -145,7 +145,7 @@ class DurableRun:
             force=durability.force,
         )
         self._store = store = await run_sync(open_store, durability.store)
-        self._refuse_shared_file(store)
+        refuse_shared_file(self._sink, store)
         self._lease = lease = await run_sync(store.begin, request)
         fault("run taken")
         self._heartbeat = Heartbeat(store, lease)
@@ -162,14 +162,6 @@ class DurableRun:
             counts = self._checkpoint.counts.values()
             self._context.reject_limit.rejected = sum(each.records_failed for each in counts)
         self._context.errors = RecentErrors()
-
-    def _refuse_shared_file(self, store: Store) -> None:
-        file = None if self._sink is None else self._sink.locked_file
-        if file is not None and file == store.file:
-            raise StoreError(
-                f"the store and the target are the same file, {file}, and neither could be written while the other is: "
-                "keep the store in a file of its own (store=..., --store or MAINSTEM_STORE)"
-            )
 
     async def _fingerprint(self, data: Any) -> Mapping[str, Any] | None:
         first = self._stages[0] if self._stages else None
@@ -318,6 +310,20 @@ class DurableRun:
                 raise
             # The run fails already, and what is in the store says that it was being worked on: it can be resumed.
             add_note_once(error, f"and the store could not take note of it: {describe_error(failure)}")
+
+
+def refuse_shared_file(sink: SinkStage[Any] | None, store: Store) -> None:
+    """Refuse a store that cannot be written during a transaction of the sink.
+
+    Raises:
+        StoreError: If it is one.
+    """
+    file = None if sink is None else sink.locked_file
+    if file is not None and file == store.file:
+        raise StoreError(
+            f"the store and the target are the same file, {file}, and neither could be written while the other is: "
+            "keep the store in a file of its own (store=..., --store or MAINSTEM_STORE)"
+        )
 
 
 def _left_of(data: Any, start: Position | None) -> Any:

@@ -191,11 +191,14 @@ class ChunkedRun:
         return HandOff(chunks, ahead, _progress_of(giver), _progress_of(taker)).output()
 
     async def _read(self, reader: Reader, data: Any, first: StageRun | None) -> Chunks:
-        reader.taken = 0
+        is_input = first is not None and first is self.stage_runs[0]  # and not what an earlier stage gave
+        taken = 0
         async with closing(reader.read(data)) as chunks:
             async for chunk in chunks:
-                reader.taken += len(chunk)
+                taken += len(chunk)
                 yield chunk
+        if is_input:
+            reader.taken = taken
         if reader.error is None:
             return
         if first is None:

@@ -35,7 +35,7 @@ class Reader:
         last: Whether the chunk given last is known to be the last one.
         error: What the input raised, after the records that came before it.
         spent_ms: Time that the input took to give its records.
-        taken: How many records came out of it in chunks; ``None`` if it gives them one by one.
+        taken: How many records came out of it, once it is read to its end in chunks, if it is what the run was given.
         arriving: Whether they arrive by themselves, while others are worked on: those of an async iterable.
     """
 

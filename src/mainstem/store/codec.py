@@ -31,6 +31,28 @@ LONGEST = 10_000_000
 """Characters of a record's text that are kept; of a longer one the beginning, its length and its hash are."""
 LONGEST_REPR = 100_000
 
+_to_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
+
+def _quicker() -> Callable[[Any], str]:
+    """Return what writes JSON: msgspec in a quarter of the time, where it is installed."""
+    try:
+        from msgspec.json import Encoder
+    except ImportError:
+        return _to_ascii
+    to_bytes = Encoder().encode
+
+    def to_json(value: Any) -> str:
+        try:
+            return to_bytes(value).decode()
+        except UnicodeEncodeError:  # half of a surrogate pair has no form but an escape
+            return _to_ascii(value)
+
+    return to_json
+
+
+_to_json = _quicker()
+
 _LARGEST_INT = 1 << 63
 _LONG = 16
 """Values from which on a list is looked at as a whole first."""
@@ -50,7 +72,7 @@ def encode(value: Any) -> str:
         >>> encode({"at": (1, 2.5)}), decode('{"at":{"~t":[1,2.5]}}')
         ('{"at":{"~t":[1,2.5]}}', {'at': (1, 2.5)})
     """
-    return json.dumps(_plain(value, 0), separators=(",", ":"), allow_nan=False)
+    return _to_json(_plain(value, 0))
 
 
 def decode(text: str) -> Any:
@@ -164,6 +186,8 @@ def _write_text(tag: str, text: Callable[[Any], str]) -> Callable[[Any, int], An
 
 
 def _write_datetime(value: datetime, depth: int) -> Any:
+    if value.tzinfo is timezone.utc and not value.fold:
+        return {"~dt": value.isoformat()}
     zone = getattr(value.tzinfo, "key", None)
     if zone is not None:  # of zoneinfo
         return {"~z": [value.replace(tzinfo=None).isoformat(), zone, value.fold]}
@@ -219,7 +243,7 @@ def _writer_of(kind: type[Any]) -> Callable[[Any, int], Any]:
     def write(value: Any, depth: int) -> Any:
         if is_strict:
             _refuse_more(value, names, name)
-        return {"~r": [name, *(_plain(each, depth) for each in read(value))]}
+        return {"~r": [name, *[each if type(each) in _AS_IS else _plain(each, depth) for each in read(value)]]}
 
     return write
 
@@ -239,7 +263,9 @@ def _refuse_more(value: Any, names: tuple[str, ...], name: str) -> None:
     Raises:
         NotEncodableError: If it has.
     """
-    own: dict[str, Any] = getattr(value, "__dict__", {})
+    own: dict[str, Any] | None = getattr(value, "__dict__", None)
+    if own is None:
+        return
     if (
         len(own) > len(names)
         or getattr(value, "__pydantic_extra__", None)

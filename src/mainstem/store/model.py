@@ -61,6 +61,7 @@ class RunRequest:
         owner: Who asks.
         lease_seconds: How long nobody else may take the run after the last sign of life.
         force: Whether to go on though the shape or the source changed.
+        again: Whether to go on with it though it has completed: a replay does, which is never at its end.
     """
 
     pipeline: str
@@ -71,6 +72,7 @@ class RunRequest:
     owner: Owner
     lease_seconds: float = 10.0
     force: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,7 @@ class StageSnapshot:
     is_change: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: they are made by the ten thousand, and freezing triples that
 class NewReject:
     """A reject that is to be kept.
 
@@ -141,10 +143,12 @@ class ReplayOutcome:
     Attributes:
         reject: The reject's id.
         failure: Why it failed again, its stage and record as they are now; ``None`` if it went through.
+        replayed: The reject as it was when it was replayed, if that is to be checked.
     """
 
     reject: int
     failure: NewReject | None = None
+    replayed: RejectRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

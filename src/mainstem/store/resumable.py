@@ -40,12 +40,12 @@ def check_resumable(record: RunRecord, request: RunRequest, *, seconds_left: flo
         seconds_left: How long its lease still lasts, if somebody works on it.
 
     Raises:
-        RunCompletedError: If it has completed.
+        RunCompletedError: If it has completed, and is not to be gone on with all the same.
         RunActiveError: If somebody works on it.
         PipelineChangedError: If the pipeline's shape is another, without ``force``.
         SourceChangedError: If the input is another, without ``force``, and some of it was committed.
     """
-    if record.status is RunStatus.COMPLETED:
+    if record.status is RunStatus.COMPLETED and not request.again:
         when = f" on {record.ended_at:%Y-%m-%d at %H:%M:%S} UTC" if record.ended_at else ""
         raise _named(
             RunCompletedError(
@@ -66,7 +66,7 @@ def check_resumable(record: RunRecord, request: RunRequest, *, seconds_left: flo
         )
     if request.force:
         return
-    changes = list(_changes_of_shape(record.shape, request.shape))
+    changes = list(changes_of_shape(record.shape, request.shape))
     if changes:
         raise _named(
             PipelineChangedError(
@@ -93,7 +93,8 @@ def _named(error: E, record: RunRecord) -> E:
     return error
 
 
-def _changes_of_shape(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def changes_of_shape(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Say in words in what a pipeline is another than it was."""
     old, new = ({str(stage["name"]): stage for stage in shape} for shape in (before, now))
     kept = [name for name in old if name in new]
     for at, (name, stage) in enumerate(old.items(), 1):

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from mainstem.errors import LeaseLostError, StoreError
+from mainstem.errors import LeaseLostError, RejectError, StoreError
 from mainstem.faults import fault
 from mainstem.store.model import (
     Checkpoint,
@@ -256,6 +256,11 @@ class SqlStore(Store):
                 for row in session.rows(statement, values)
             ]
 
+    def last_checkpoint(self, run: int) -> Checkpoint | None:
+        with self._transaction(writes=False) as session:
+            rows = session.rows("SELECT committed FROM runs WHERE run = ?", (run,))
+            return _checkpoint(session, run, rows[0][0]) if rows and rows[0][0] else None
+
     def rejects(self, query: RejectQuery) -> list[RejectRecord]:
         condition, values = conditions(query, "?", paged=True)
         statement = (
@@ -369,6 +374,7 @@ def _replay(session: Session, run: int, sequence: int, outcome: ReplayOutcome) -
     rows = session.rows(f"SELECT {columns} FROM rejects WHERE id = ?", (outcome.reject,))
     if not rows:
         raise StoreError(f"there is no reject {outcome.reject}")
+    _check_unchanged(session, outcome)
     before = dict(zip(REPLAYED_COLUMNS, rows[0], strict=True))
     after = {**before, "replays": before["replays"] + 1}
     failure = outcome.failure
@@ -396,6 +402,22 @@ def _replay(session: Session, run: int, sequence: int, outcome: ReplayOutcome) -
         "replay_sequence = ?, before_replay = ?, changed_at = ? WHERE id = ?",
         (*after.values(), run, sequence, json.dumps(list(before.values())), session.now(), outcome.reject),
     )
+
+
+def _check_unchanged(session: Session, outcome: ReplayOutcome) -> None:
+    """Check that nobody has edited, discarded or replayed a reject while it was being replayed.
+
+    Raises:
+        RejectError: If somebody has.
+    """
+    replayed = outcome.replayed
+    if replayed is None:
+        return
+    rows = session.rows("SELECT state, edited, record, stage FROM rejects WHERE id = ?", (outcome.reject,))
+    if rows[0] != (replayed.state.value, replayed.edited, replayed.record, replayed.stage):
+        error = RejectError(f"reject {outcome.reject} was changed by somebody else while it was replayed: look at it")
+        error.reject = outcome.reject
+        raise error
 
 
 def _counts(session: Session, run: int) -> Any:

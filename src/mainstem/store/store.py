@@ -46,7 +46,7 @@ class Store(ABC):
         """Begin a run, or take one that was killed, failed or cancelled.
 
         Raises:
-            RunCompletedError: If it has completed.
+            RunCompletedError: If it has completed, unless it is to be gone on with again.
             RunActiveError: If somebody works on it.
             PipelineChangedError: If the pipeline's shape is another, without ``force``.
             SourceChangedError: If the input is another, without ``force``, and some of it was committed.
@@ -72,6 +72,7 @@ class Store(ABC):
 
         Raises:
             LeaseLostError: If somebody else has taken the run.
+            RejectError: If a reject that was replayed is not what it was then any more.
         """
 
     @abstractmethod
@@ -119,6 +120,17 @@ class Store(ABC):
         limit: int | None = None,
     ) -> list[RunRecord]:
         """Return runs, the latest first."""
+
+    @abstractmethod
+    def last_checkpoint(self, run: int) -> Checkpoint | None:
+        """Return the checkpoint of the last batch of a run that is known to be committed.
+
+        Args:
+            run: The run's number in the store.
+
+        Returns:
+            The checkpoint; ``None`` if no batch is.
+        """
 
     @abstractmethod
     def rejects(self, query: RejectQuery) -> list[RejectRecord]:

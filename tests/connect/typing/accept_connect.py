@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict, assert_type
 
 from mainstem import ChainedStage, LoadReport, MapStage, Pipeline, PipelineResult, PipelineStage
-from mainstem.connect import CsvSink, CsvSource, JsonLinesSink, JsonLinesSource, SqlSource, TableSink
+from mainstem.connect import CsvSink, CsvSource, JsonLinesSink, JsonLinesSource, PostgresSource, SqlSource, TableSink
 
 
 @dataclass
@@ -42,6 +42,9 @@ assert_type(SqlSource("sqlite://", "SELECT 1"), SqlSource[dict[str, Any]])
 assert_type(SqlSource("sqlite://", "SELECT ?", parameters=[1], record_type=User), SqlSource[User])
 assert_type(SqlSource("sqlite://", "SELECT 1 AS id", key="id"), SqlSource[dict[str, Any]])
 assert_type(SqlSource("sqlite://", "SELECT 1 AS id", key=["id", "name"], record_type=User), SqlSource[User])
+assert_type(PostgresSource("postgresql://x/y", "SELECT 1"), PostgresSource[dict[str, Any]])
+assert_type(PostgresSource("postgresql://x/y", "SELECT 1", record_type=User, key="name"), PostgresSource[User])
+assert_type(PostgresSource("postgresql://x/y", "SELECT %s", parameters=[1], key=["a"]), PostgresSource[dict[str, Any]])
 assert_type(CsvSource("x.csv", record_type=User).read_again("x"), User)
 assert_type(JsonLinesSource("x.jsonl").read_again({"name": "x"}), dict[str, Any])
 assert_type(TableSink("sqlite:///x.db", "t"), TableSink[Any])

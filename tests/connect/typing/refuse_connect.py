@@ -7,7 +7,7 @@ from typing import Any
 from accept_connect import User, cell_of, name_of
 
 from mainstem import LoadReport, MapStage, Pipeline
-from mainstem.connect import CsvSource, JsonLinesSource, SqlSource, TableSink
+from mainstem.connect import CsvSource, JsonLinesSource, PostgresSource, SqlSource, TableSink
 
 name_stage = MapStage(name_of)
 cell_stage = MapStage(cell_of)
@@ -24,5 +24,8 @@ CsvSource("x.csv", seperator=";")  # expect: call-overload, reportCallIssue
 JsonLinesSource("x.jsonl", record_type="User")  # expect: call-overload, reportCallIssue, reportArgumentType
 SqlSource("sqlite://")  # expect: call-overload, reportCallIssue
 SqlSource("sqlite://", "SELECT 1 AS id", key=1)  # expect: call-overload, reportArgumentType
+PostgresSource("postgresql://x/y")  # expect: call-overload, reportCallIssue
+PostgresSource("postgresql://x/y", "SELECT 1 AS id", key=1)  # expect: call-overload, reportArgumentType
+PostgresSource("postgresql://x/y", "SELECT 1", record_type=User) >> cell_stage  # expect: operator, reportOperatorIssue
 TableSink("sqlite:///x.db", "t", mode="append")  # expect: call-overload, reportArgumentType
 Pipeline[list[Any], LoadReport]("load").add_stage(users)  # expect: arg-type, reportCallIssue, reportArgumentType

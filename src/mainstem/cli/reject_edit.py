@@ -1,0 +1,183 @@
+"""``mainstem rejects edit``: mend the record of a reject, by options or in an editor."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from rich.text import Text
+
+from mainstem.cli.durable_report import shown_record
+from mainstem.cli.escape import plain_console, printable
+from mainstem.cli.exit_code import ExitCode
+from mainstem.cli.reject_filter import parse_ids
+from mainstem.cli.stores import existing_store
+from mainstem.cli.target import Target
+from mainstem.cli.usage import UsageError
+from mainstem.errors import StoreError
+from mainstem.store.codec import decode, encode, names_of
+from mainstem.store.model import RejectRecord
+
+if TYPE_CHECKING:
+    from mainstem.durable.ledger import RejectLedger
+
+_READERS: dict[type[Any], Callable[[str], Any]] = {
+    str: str,
+    datetime: datetime.fromisoformat,
+    date: date.fromisoformat,
+    time: time.fromisoformat,
+    Decimal: Decimal,
+    UUID: UUID,
+}
+"""How the text of a field is read that has a value of such a type; others are JSON, or text if they are none."""
+
+
+def edit_reject(
+    number: str,
+    assignments: Sequence[str],
+    record: str | None,
+    *,
+    target: str | None,
+    store: str | None,
+    by: str | None,
+) -> int:
+    """Mend the record of a reject."""
+    from mainstem.durable.ledger import RejectLedger
+
+    ids = parse_ids([number])
+    if len(ids) != 1:
+        raise UsageError(f"one reject is edited at a time, not {number!r}")
+    if assignments and record is not None:
+        raise UsageError("give either --set, for single fields, or --record, for the whole record")
+    if target is not None:
+        load_classes(target)
+    console = plain_console()
+    with existing_store(store) as opened:
+        ledger = RejectLedger(opened)
+        reject = ledger.get(ids[0])
+        if assignments:
+            fields = _fields_of(_record_of(reject), assignments)
+            ledger.edit_fields(reject.id, fields, by=by)
+        else:
+            text = _from_editor(reject) if record is None else record
+            if text is None:
+                console.print(Text("nothing was changed"))
+                return ExitCode.COMPLETED
+            _replace(ledger, reject, _parsed(text, "--record" if record is not None else "the edited file"), by)
+        edited = ledger.get(reject.id)
+    console.print(Text(f"reject {edited.id}: {shown_record(edited, length=2000)}"), soft_wrap=True)
+    console.print(Text(f"it is edited: mainstem rejects approve {edited.id} lets it be replayed"))
+    return ExitCode.COMPLETED
+
+
+def load_classes(target: str) -> None:
+    """Load the module of a pipeline, whose classes kept records may be of."""
+    parsed = Target.parse(target)
+    with parsed.importable():
+        parsed.load()
+
+
+def _record_of(reject: RejectRecord) -> Any:
+    """Return the record to be edited.
+
+    Raises:
+        StoreError: If it is of a class that is not loaded: then with what would load it.
+    """
+    from mainstem.durable.ledger import RejectLedger
+
+    try:
+        return RejectLedger.record_of(reject)
+    except StoreError as error:
+        raise StoreError(f"{error}; --target module:attribute, or file.py:attribute, loads the pipeline's") from None
+
+
+def _fields_of(record: Any, assignments: Sequence[str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set takes field=value, and was given {assignment!r}")
+        fields[name] = _read(name, text, _value_of(record, name))
+    return fields
+
+
+def _value_of(record: Any, name: str) -> Any:
+    return record.get(name) if isinstance(record, dict) else getattr(record, name, None)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+def _read(name: str, text: str, before: object) -> Any:
+    """Read a field's new value as one of the type that it had; where that is not plain, as JSON or else text."""
+    read = _READERS.get(type(before))
+    if read is None:
+        try:
+            return decode(text)
+        except StoreError:
+            return text
+    try:
+        return read(text)
+    except (ValueError, InvalidOperation):
+        raise UsageError(f"--set {name}={text}: it is a {type(before).__name__}, and this is none") from None
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{where} is no JSON: {error}") from None
+    return decode(text)
+
+
+def _replace(ledger: RejectLedger, reject: RejectRecord, value: Any, by: str | None) -> None:
+    """Keep a whole record; of one that has fields and is no dictionary, an object holds the fields."""
+    can_be_read = reject.is_exact or reject.edited is not None
+    if isinstance(value, dict) and can_be_read and _names_of(_record_of(reject)) is not None:
+        ledger.edit_fields(reject.id, value, by=by)  # pyright: ignore[reportUnknownArgumentType]
+    else:
+        ledger.edit(reject.id, value, by=by)
+
+
+def _names_of(record: object) -> tuple[str, ...] | None:
+    return names_of(type(record))
+
+
+def _from_editor(reject: RejectRecord) -> str | None:
+    """Let the user edit the record as JSON in a file that only they can read; ``None`` if it stays as it was."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not editor:
+        raise UsageError("say what to change with --set field=value or --record JSON, or set EDITOR to edit it in")
+    before = json.dumps(_editable(reject), indent=2, ensure_ascii=False) + "\n"
+    descriptor, name = tempfile.mkstemp(prefix="mainstem-reject-", suffix=".json")
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(before)
+        command = [*shlex.split(editor), name]
+        try:
+            ended = subprocess.run(command, check=False).returncode
+        except OSError as error:
+            raise UsageError(f"the editor {printable(editor)!r} cannot be started: {error.strerror}") from None
+        if ended:
+            raise UsageError(f"the editor {printable(editor)!r} ended with code {ended}: nothing was changed")
+        after = path.read_text(encoding="utf-8")
+    finally:
+        path.unlink(missing_ok=True)
+    return None if after == before else after
+
+
+def _editable(reject: RejectRecord) -> Any:
+    if reject.edited is None and not reject.is_exact:
+        return json.loads(reject.record)
+    record = _record_of(reject)
+    names = _names_of(record)
+    if names is None:
+        return json.loads(encode(record))
+    return {name: json.loads(encode(getattr(record, name))) for name in names}
