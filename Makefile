@@ -8,7 +8,7 @@ UV := .uv/bin/uv
 PEER_GROUPS := light beam ray
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test setup lint format types unit wheel benchmark peers lock clean
+.PHONY: demo test setup lint format types unit wheel crash benchmark peers lock clean
 
 demo: setup
 	$(PY) -m mainstem run examples/flights_import.py:pipeline --set database=sqlite:///flights.db
@@ -47,6 +47,13 @@ unit: setup
 wheel: setup
 	./scripts/test_wheel.sh
 
+# Kills, connection cuts and power cuts by the ten thousand, and the whole matrix of bad records; takes an hour or so.
+crash: setup
+	$(PY) -m tests.crash kills --target sqlite --number 10000 --report docs/crash-report.json
+	$(PY) -m tests.crash kills --target postgres --number 10000 --report docs/crash-report.json
+	$(PY) -m tests.crash cuts --number 10000 --report docs/crash-report.json
+	$(PY) -m tests.power_cuts --images 1000000 --report docs/crash-report.json
+
 # PEERS=no leaves out the peers, which need environments of their own.
 benchmark: setup $(if $(filter no,$(PEERS)),,peers)
 	$(PY) -m benchmarks $(if $(filter no,$(PEERS)),--no-peers)
@@ -74,4 +81,4 @@ lock: .uv/.ready
 	done
 
 clean:
-	rm -rf .venv .uv .peers dist build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis flights.db
+	rm -rf .venv .uv .peers dist build .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis flights.db mainstem.db
