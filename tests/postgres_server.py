@@ -22,6 +22,8 @@ import pytest
 
 _USER = "nobody" if os.geteuid() == 0 else None
 """Who runs the server, which refuses to be run by root."""
+WITH_PASSWORD = "with_password"
+"""The name of a user who is asked for a password, once a test has made that user."""
 _PR_SET_PDEATHSIG = 1
 _START_SECONDS = 30.0
 _SETTINGS = {
@@ -51,7 +53,12 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count()
         self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres", "--no-sync")
+        self._ask_for_a_password(WITH_PASSWORD)
         self.start()
+
+    def _ask_for_a_password(self, user: str) -> None:
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
 
     def _run(self, program: str, *options: str) -> None:
         command = [str(self._binaries / program), f"--pgdata={self._data}", *options]

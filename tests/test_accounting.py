@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.runs import Abort, pipeline_of, raising_iterator
+from tests.runs import pipeline_of
 from tests.streams import Collect, Numbers, Reversed, later, take
 
 from mainstem import (
@@ -27,7 +27,6 @@ from mainstem import (
     PipelineStage,
     SinkTransaction,
     SplitStage,
-    StopPipeline,
     Sum,
     ThrottleStage,
     TumblingWindow,
@@ -50,6 +49,10 @@ def is_even(number: int) -> bool:
 
 def itself(record: Any) -> Any:
     return record
+
+
+def largest(numbers: list[int]) -> list[int]:
+    return [max(numbers)]
 
 
 def last_digit(number: int) -> int:
@@ -105,6 +108,11 @@ FIGURES: dict[str, tuple[Callable[[], Stages], Any, str]] = {
         "9 in = 1 given + 4 filtered + 4 combined",
     ),
     "a total of nothing": (lambda: [AggregateStage(Sum())], [], "0 in + 1 made = 1 given"),
+    "a list for all": (
+        lambda: [Numbers(9), AggregateStage(largest), MapStage(str)],
+        None,
+        "9 in = 1 given + 8 combined",
+    ),
     "a function of all": (lambda: [AggregateStage(sum)], range(9), "9 in = 1 given + 8 combined"),
     "checked as a whole": (lambda: [ValidateStage(bool), MapStage(str)], range(9), "9 in = 9 given"),
     "a blocking stage": (lambda: [MapStage(int), Reversed(), MapStage(int)], range(9), "9 in = 9 given"),
@@ -224,90 +232,3 @@ async def test_the_figures_are_those_counted_by_hand_wherever_chunks_are_cut(
     stream = pipeline.stream(data, chunk_size=chunk_size)
     await take(stream)
     assert stream.result.accounting == expected(steps, data)
-
-
-FAILURES: dict[str, tuple[Callable[[], Stages], Any, str]] = {
-    "at a record": (
-        lambda: [MapStage(str), MapStage(int), MapStage(inverse)],
-        [1, 2, 0, 4],
-        "4 in = 1 rejected + 3 unfinished",
-    ),
-    "late in the data": (
-        lambda: [MapStage(inverse), Reversed()],
-        [*range(1, 9001), 0, 1],
-        "9,001 in = 1 rejected + 9,000 unfinished",
-    ),
-    "as a whole": (lambda: [MapStage(int), ValidateStage(lambda _: False)], range(4), "4 in = 4 rejected"),
-    "of no record": (lambda: [MapStage(int), ValidateStage(lambda _: False)], [], "0 in = 0"),
-    "after a total": (
-        lambda: [AggregateStage(Sum()), AggregateStage(inverse)],
-        [0, 0, 0],
-        "3 in = 1 rejected + 2 combined",
-    ),
-    "when the sink is opened": (
-        lambda: [MapStage(int), Collect({"begin": ValueError()})],
-        range(4),
-        "4 in = 4 rejected",
-    ),
-    "when the sink writes": (lambda: [MapStage(int), Collect({"write": ValueError()})], range(4), "4 in = 4 rejected"),
-    "when the sink commits": (lambda: [Numbers(4), Collect({"commit": ValueError()})], None, "4 in = 4 unfinished"),
-    "in the source": (lambda: [Numbers(4, error=ValueError()), MapStage(str)], None, "4 in = 4 unfinished"),
-    "within a pipeline": (
-        lambda: [nested(FilterStage(bool), AggregateStage(sum), AggregateStage("".join)), MapStage(str)],
-        [0, 1, 2],
-        "3 in = 1 filtered + 1 rejected + 1 combined",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", FAILURES)
-async def test_of_a_failed_run_each_record_has_its_figure(case: str) -> None:
-    stages, data, figures = FAILURES[case]
-    result = await pipeline_of(*stages()).execute(None if data is None else list(data))
-    assert not result.success
-    assert str(result.accounting) == figures
-
-
-async def test_of_a_run_that_its_input_failed_the_records_are_unfinished() -> None:
-    result = await pipeline_of(MapStage(str)).execute(raising_iterator(range(2500), ValueError("torn")))
-    assert str(result.accounting) == "2,500 in = 2,500 unfinished"
-
-
-async def test_of_a_stream_that_is_closed_the_records_given_are_told_from_the_others() -> None:
-    stream = pipeline_of(Numbers(), FilterStage(is_even), MapStage(str)).stream(chunk_size=10)
-    async with stream:
-        await anext(aiter(stream))
-    accounting = stream.result.accounting
-    assert (accounting.given, accounting.loaded) == (5, 0)
-    assert accounting.unfinished == accounting.records_in - accounting.filtered - 5
-
-
-async def test_of_a_stream_that_fails_the_records_given_are_told_from_the_others() -> None:
-    stream = pipeline_of(MapStage(inverse)).stream([1, 2, 3, 0, 5], chunk_size=2)
-    with pytest.raises(ZeroDivisionError):
-        await take(stream)
-    assert str(stream.result.accounting) == "4 in = 2 given + 1 rejected + 1 unfinished"
-
-
-async def test_a_run_that_is_stopped_at_its_end_gives_nothing() -> None:
-    pipeline = pipeline_of(MapStage(str))
-
-    def stop(*_: Any) -> None:
-        raise StopPipeline("enough")
-
-    pipeline.on_complete(stop)
-    result = await pipeline.execute([1, 2])
-    assert str(result.accounting) == "2 in = 2 unfinished"
-
-
-async def test_a_stream_whose_stage_is_aborted_has_its_figures() -> None:
-    def abort(number: int) -> int:
-        if number == 15:
-            raise Abort
-        return number
-
-    stream = pipeline_of(Numbers(), MapStage(abort)).stream(chunk_size=10)
-    with pytest.raises(Abort):
-        await take(stream)
-    assert stream.result.accounting.given == 10
-    assert stream.result.accounting.unfinished == stream.result.accounting.records_in - 10

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import AsyncGenerator, Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.test_report import printed
 from tests.runs import pipeline_of
-from tests.streams import Collect, Heard, Numbers, later, take
+from tests.streams import Collect, Heard, Numbers, take
 
 from mainstem import (
     Accounting,
     AccountingError,
-    BatchStage,
     FilterStage,
-    FlattenStage,
     MapStage,
     PipelineContext,
     PipelineResult,
@@ -28,9 +23,7 @@ from mainstem import (
     StageResult,
 )
 from mainstem.accounting import Passage, RecordFlow, StageFlow, Traits
-from mainstem.cli.json_report import to_json
-from mainstem.cli.outcome import Outcome
-from mainstem.cli.report import print_report
+from mainstem.engine.chunked import ChunkedRun
 from mainstem.engine.chunks import Reader
 from mainstem.engine.hand_off import HandOff
 from mainstem.stateful import StageState, StatefulStage
@@ -141,6 +134,19 @@ async def test_a_stage_with_wrong_counts_fails_a_stream_after_what_it_gave(case:
     check_failed(stream.result, message, miscounts)
 
 
+async def test_wrong_counts_that_even_out_are_found(miscounts: Miscounts) -> None:
+    class EvensOut(Forgets):
+        counts = iter([9, 11])
+
+        async def process(self, data: Any, context: PipelineContext) -> StageResult[Any]:
+            return StageResult(data=data, records_processed=next(self.counts))
+
+    stream = pipeline_of(MapStage(int), EvensOut(), MapStage(str)).stream(range(20), chunk_size=10)
+    with pytest.raises(AccountingError, match=r"'EvensOut', .* was given 10 records, and says that it took 9"):
+        await take(stream)
+    check_failed(stream.result, "took 9", miscounts)
+
+
 @pytest.mark.parametrize("stage", [Counts(3), Forgets()], ids=["too few", "dropped in silence"])
 @pytest.mark.parametrize("last", [False, True])
 async def test_the_first_stage_and_the_last_are_checked(
@@ -193,6 +199,24 @@ async def test_a_chunk_that_the_engine_loses_or_doubles_fails_the_run(
     else:
         result = await pipeline_of(MapStage(str), FilterStage(bool)).execute(list(range(5000)))
     check_failed(result, "the counts of the run do not add up", miscounts)
+
+
+async def test_a_chunk_that_a_stream_loses_before_the_first_stage_fails_the_run(
+    monkeypatch: pytest.MonkeyPatch, miscounts: Miscounts
+) -> None:
+    through = ChunkedRun._through
+
+    async def losing_input(upstream: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        async for chunk in losing(lambda: upstream, 0)():
+            yield chunk
+
+    monkeypatch.setattr(
+        ChunkedRun, "_through", lambda run, line, up, reader: through(run, line, losing_input(up), reader)
+    )
+    stream = pipeline_of(MapStage(str)).stream(iter(range(50)), chunk_size=10)
+    with pytest.raises(AccountingError, match=r"was given 50 records, and stage 'MapStage'.* took 40"):
+        await take(stream)
+    check_failed(stream.result, "took 40", miscounts)
 
 
 async def test_what_a_sink_refuses_cannot_be_more_than_it_was_given(miscounts: Miscounts) -> None:
@@ -254,51 +278,3 @@ def test_figures_can_be_sent_and_compared() -> None:
     accounting = Accounting(records_in=1, given=1)
     accounting.check()
     assert pickle.loads(pickle.dumps(accounting)) == accounting
-
-
-def outcome_of(*stages: PipelineStage[Any, Any], data: Any) -> Outcome:
-    context = PipelineContext()
-    pipeline = pipeline_of(*stages)
-    result = pipeline.run(data, context=context)
-    return Outcome(context=context, pipeline=pipeline, result=result, error=result.error, status="completed")
-
-
-def test_the_command_line_says_where_the_records_went() -> None:
-    outcome = outcome_of(FilterStage(bool), BatchStage(2), FlattenStage(), data=[0, *range(1500)])
-    assert "\nrecords: 1,501 in + 749 made = 1,499 given + 2 filtered + 749 combined\n" in printed(
-        print_report, outcome
-    )
-    figures = json.loads(to_json(outcome))["accounting"]
-    assert (figures["records_in"], figures["made"], figures["given"], figures["loaded"]) == (1501, 749, 1499, 0)
-
-
-def test_the_command_line_says_nothing_of_records_that_do_not_add_up(miscounts: Miscounts) -> None:
-    outcome = outcome_of(Forgets(), data=[1, 2])
-    miscounts.clear()
-    assert "records:" not in printed(print_report, outcome)
-    assert json.loads(to_json(outcome))["accounting"] is None
-    assert json.loads(to_json(outcome))["errors"]["first"][0]["type"] == "AccountingError"
-
-
-def test_of_a_durable_run_the_figures_are_of_all_its_attempts(tmp_path: Path) -> None:
-    batches = 0
-
-    class FailsOnce(Collect):
-        async def begin(self, context: PipelineContext) -> Any:
-            nonlocal batches
-            batches += 1
-            if batches == 3:
-                raise ValueError("the disk is full")
-            return await super().begin(context)
-
-    def loading() -> Any:
-        return pipeline_of(FilterStage(bool), MapStage(later), FailsOnce())
-
-    options: dict[str, Any] = {"store": tmp_path / "store.db", "run_id": "a", "commit_every": 100}
-    data = list(range(450))
-    failed = loading().run(data, **options)
-    assert failed.accounting.loaded == 199
-    assert failed.accounting.filtered == 1
-    assert failed.accounting.rejected + failed.accounting.unfinished == failed.accounting.records_in - 200
-    resumed = loading().run(data, **options)
-    assert str(resumed.accounting) == "450 in = 449 loaded + 1 filtered"

@@ -40,9 +40,7 @@ class Fault(Enum):
 
 _DATA_CLASSES = frozenset(("09", "22", "23", "27", "38", "44", "P0"))  # of values, constraints, triggers, PL/pgSQL
 _LOST_CLASSES = frozenset(("08", "40", "53", "58", "XX"))
-_REQUEST_CLASSES = frozenset(
-    "00 01 02 03 0A 0B 0F 0L 0P 0Z 10 20 21 24 25 26 28 2B 2D 2F 34 39 3B 3D 3F 42 54 55 57 72 F0 HV".split()
-)
+_REQUEST_CLASSES = re.compile(r"0[0123ABFLPZ]|10|2[014568BDF]|3[49BDF]|42|5[457]|72|F0|HV")
 _LOST = frozenset(
     (
         "25006",  # read-only: a standby took over, or will
@@ -100,7 +98,7 @@ def fault_of(error: psycopg.Error) -> Fault:
     if state in _LOST or kind in _LOST_CLASSES:
         return Fault.CONNECTION
     # PostgreSQL has no other classes: a trigger of the user's raised it, with a code of its own.
-    return Fault.REQUEST if kind in _REQUEST_CLASSES else Fault.DATA
+    return Fault.REQUEST if _REQUEST_CLASSES.fullmatch(kind) else Fault.DATA
 
 
 def open_connection(url: str, **options: Any) -> psycopg.Connection[Any]:
@@ -121,10 +119,10 @@ def open_connection(url: str, **options: Any) -> psycopg.Connection[Any]:
     except ImportError:
         raise missing_extra("PostgreSQL", "postgres") from None
     given = url_settings(url)
-    settings = {name: value for name, value in _DEFAULTS.items() if name not in given}
+    settings: dict[str, Any] = {name: value for name, value in _DEFAULTS.items() if name not in given}
     with postgres_errors(url):
         try:
-            return psycopg.connect(url, **{**settings, **options})
+            return psycopg.connect(url, **(settings | options))
         except psycopg.OperationalError as error:
             refused = _refusal(error)
             if refused is not None:
@@ -144,10 +142,9 @@ def url_settings(url: str) -> dict[str, Any]:
     scheme, _, rest = url.partition("://")
     if scheme not in ("postgresql", "postgres"):
         raise ConnectError(f"that is no URL of a PostgreSQL database: {_HOW_TO_WRITE}")
-    before_query = rest.partition("?")[0]
-    authority, _, database = before_query.partition("/")
+    authority, _, after = rest.partition("/")
     credentials = authority.rpartition("@")[0]
-    if "@" in database or re.search(r"[@#\s]", credentials):
+    if "@" in after.partition("?")[0] or re.search(r"[@#?\s]", credentials):  # of which libpq takes some
         raise ConnectError(f"the URL of the database cannot be read: {_HOW_TO_WRITE}")
     try:
         settings: dict[str, Any] = conninfo_to_dict(url)
@@ -159,7 +156,7 @@ def url_settings(url: str) -> dict[str, Any]:
 
 
 def _quote(error: BaseException, url: str) -> str:
-    """Return what libpq says of a URL, if what it quotes is no part of a password: that stands before the last ``@``."""
+    """Return what libpq says of a URL, if it quotes no part of a password: that stands before the last ``@``."""
     text = _first_line(error)
     quoted = re.findall(r'"([^"]*)"', text)
     after = url.rpartition("@")[2]

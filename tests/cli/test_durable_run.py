@@ -45,7 +45,7 @@ def status(folder: Path) -> RunStatus:
 def test_the_closing_lines_say_the_guarantee_the_store_and_how_to_look_at_the_rejects(mainstem_command: Run) -> None:
     ran = mainstem_command(*DAILY, "--guarantee", "exactly-once")
     assert ran.returncode == 0, ran.stderr
-    assert "durable: run monday, exactly-once, 20 batches committed, kept in sqlite:///mainstem.db" in ran.stdout
+    assert "durable: run monday, exactly-once, 21 batches committed, kept in sqlite:///mainstem.db" in ran.stdout
     assert f"{len(REJECTED)} rejected ({len(REJECTED)} open)" in ran.stdout
     assert "to look at them: mainstem rejects list --run monday" in ran.stdout
     assert "to go on" not in ran.stdout
@@ -195,7 +195,8 @@ def test_what_is_no_store_is_refused(mainstem_command: Run, tmp_path: Path) -> N
     ],
 )
 def test_options_that_are_out_of_range_are_wrong_usage(mainstem_command: Run, options: list[str], message: str) -> None:
-    ran = mainstem_command("run", "shop.py:daily", "--run-id", "monday", *options)
+    named = [] if options[0] == "--run-id" else ["--run-id", "monday"]
+    ran = mainstem_command("run", "shop.py:daily", *named, *options)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert message in ran.stderr
     assert "\x1b" not in ran.stderr

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mainstem import MapStage, NotEncodableError, Pipeline, RejectError, RejectLedger, Secret, open_store
-from mainstem.durable.export import export_rejects
+from mainstem.durable.export import ExportFormat, export_rejects
 from mainstem.store.model import RejectRecord, RejectState
 
 
@@ -135,7 +135,7 @@ def test_some_fields_are_edited_and_the_others_stay(ledger_of: Callable[..., Rej
     ledger.edit_fields(of_dict.id, {"number": 7})
     records = [ledger.record_of(each) for each in ledger.list()]
     assert records == [Order("7", date(2026, 1, 3)), {"number": 7, 5: (1, 2)}, "text"]
-    with pytest.raises(RejectError, match="an? Order has no field 'nubmer': there are 'number', 'day'"):
+    with pytest.raises(RejectError, match="type Order has no field 'nubmer': there are 'number', 'day'"):
         ledger.edit_fields(of_class.id, {"nubmer": 1})
     with pytest.raises(RejectError, match="its record is of type str and has no fields: give it whole"):
         ledger.edit_fields(of_text.id, {"number": 1})
@@ -177,7 +177,7 @@ def test_secrets_that_were_left_out_must_be_supplied_before_it_is_approved(recor
     with RejectLedger(tmp_path / "store.db") as ledger:
         (reject,) = ledger.list()
         assert reject.is_redacted
-        assert "hunter22" not in repr(reject)
+        assert "hunter22" not in reject.record
         with pytest.raises(RejectError, match="secret fields were left out: supply them"):
             ledger.approve(reject.id)
         assert ledger.approve(run_id="a") == 0
@@ -244,7 +244,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["edit", "approve", "discard", "reope
 
 
 @given(steps=STEPS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_done_in_whatever_order_the_ledger_is_as_a_dict_would_be(
     steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -299,9 +299,10 @@ def test_json_has_the_whole_of_each_reject(ledger_of: Callable[..., RejectLedger
 def test_an_export_of_nothing_is_a_file_of_nothing(ledger_of: Callable[..., RejectLedger]) -> None:
     ledger = ledger_of(1)
     texts: dict[str, str] = {}
-    for name in ("jsonl", "json", "csv"):
+    formats: list[ExportFormat] = ["jsonl", "json", "csv"]
+    for name in formats:
         stream = io.StringIO()
-        assert ledger.export(stream, name, run_id="none") == 0  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        assert ledger.export(stream, name, run_id="none") == 0
         texts[name] = stream.getvalue()
     assert (texts["jsonl"], json.loads(texts["json"])) == ("", [])
     assert len(texts["csv"].splitlines()) == 1

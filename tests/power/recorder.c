@@ -36,7 +36,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int log_handle = -2;
 
 /* What is to fail: the n-th call of an operation, once or from then on; and what needs more room than is left. */
-static int failing_operation, failing_error, failing_lasts;
+static enum operation failing_operation;
+static int failing_error, failing_lasts;
 static long failing_call, calls_seen, calls_failed;
 static long long room = -1;
 
@@ -157,7 +158,7 @@ void recorder_mark(const char *text)
 void recorder_fail(int operation, long call, int error, int lasts)
 {
     pthread_mutex_lock(&lock);
-    failing_operation = operation, failing_call = call, failing_error = error, failing_lasts = lasts;
+    failing_operation = (enum operation)operation, failing_call = call, failing_error = error, failing_lasts = lasts;
     calls_seen = calls_failed = 0;
     pthread_mutex_unlock(&lock);
 }
@@ -177,7 +178,7 @@ long recorder_failed(void) { return calls_failed; }
 static int open_and_log(int folder, const char *name, int flags, mode_t mode)
 {
     char path[PATH_MAX];
-    if (!(flags & (O_CREAT | O_TRUNC)) || log_handle == -1)
+    if (!(flags & (O_CREAT | O_TRUNC)))
         return syscall(SYS_openat, folder, name, flags, mode);
     absolute(folder, name, path);
     if (!is_below_root(path))
@@ -351,7 +352,11 @@ int renameat2(int folder, const char *name, int to_folder, const char *to_name, 
     if (!is_below_root(path) && !is_below_root(to_path))
         return syscall(SYS_renameat2, folder, name, to_folder, to_name, flags);
     pthread_mutex_lock(&lock);
+    struct stat replaced = {0};
+    fstatat(to_folder, to_name, &replaced, AT_SYMLINK_NOFOLLOW);
     int answer = is_to_fail(RENAME) ? -1 : (int)syscall(SYS_renameat2, folder, name, to_folder, to_name, flags);
+    if (answer == 0 && room >= 0)
+        room += replaced.st_size;
     if (answer == 0)
         log_entry(flags != 0 || !is_below_root(path) || !is_below_root(to_path) ? OTHER : RENAME, 0, 0, 0, path,
                   to_path, NULL, 0);

@@ -15,8 +15,9 @@ from mainstem.cli.exit_code import ExitCode
 from mainstem.cli.rejects_app import Json, Store, make_rejects_app
 from mainstem.cli.report import print_message
 from mainstem.cli.run import CommandOptions, run_target
-from mainstem.cli.runs_app import make_runs_app
+from mainstem.cli.runs_app import PipelineName, make_runs_app
 from mainstem.cli.usage import UsageError
+from mainstem.cli.why import WhyCommand, why
 from mainstem.errors import MainstemError
 
 _RUN_HELP = """\
@@ -59,6 +60,7 @@ def make_app() -> App:
     app.command(run, help=_RUN_HELP, help_epilogue=_RUN_EPILOGUE)
     app.command(make_runs_app())
     app.command(make_rejects_app())
+    app.command(_why, name="why", help=_WHY_HELP, help_epilogue=_WHY_EPILOGUE)
     app.command(_doctor, name="doctor", help=_DOCTOR_HELP)
     return app
 
@@ -142,6 +144,53 @@ def run(
 ) -> int:
     durability = DurableOptions(run_id, store, guarantee, commit_every, max_rejects, max_reject_rate, force)
     return run_target(CommandOptions(target, settings, workers, durability, quiet, json, traceback))
+
+
+_WHY_HELP = """\
+Say what became of one record of a run, stage by stage.
+
+The source is read again. If the ledger does not tell, the record, and before stages that remember the ones before it, \
+go through the stages once more, in memory and without the sink: the pipeline's functions are called again, with all \
+that they do. TARGET and its settings are those that the store has of the run, unless they are given.
+"""
+_WHY_EPILOGUE = """\
+Examples:
+  mainstem why --run 2026-03-01 --position 1041
+  mainstem why --run 2026-03-01 --key id=4711
+"""
+
+
+def _why(
+    target: Annotated[
+        str | None, Parameter(show_default=False, help="The pipeline; by default that of the run.")
+    ] = None,
+    /,
+    *,
+    run: Annotated[str, Parameter(allow_leading_hyphen=True, help="The name of the run.")],
+    position: Annotated[
+        int | None, Parameter(show_default=False, help="The record's index in the source, from 0.")
+    ] = None,
+    key: Annotated[
+        str | None,
+        Parameter(
+            allow_leading_hyphen=True, show_default=False, help="FIELD=VALUE: the first record whose field reads so."
+        ),
+    ] = None,
+    settings: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set",
+            negative="",
+            show_default=False,
+            help="name=value: a setting, in the place of the one that is kept. Repeat it for more.",
+        ),
+    ] = (),
+    pipeline: PipelineName = None,
+    store: Store = None,
+    json: Json = False,
+    traceback: Annotated[bool, Parameter(negative="", show_default=False, help="Show tracebacks in full.")] = False,
+) -> int:
+    return why(WhyCommand(target, settings, run, pipeline, position, key, store, json, traceback))
 
 
 _DOCTOR_HELP = """\

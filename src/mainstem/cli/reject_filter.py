@@ -13,7 +13,7 @@ from mainstem.cli.usage import UsageError, did_you_mean
 from mainstem.store.model import RejectQuery, RejectState
 
 if TYPE_CHECKING:
-    from mainstem.durable.ledger import RejectFilter
+    from mainstem.durable.reject_filter import RejectFilter
 
 _MOST_IDS = 100_000
 _LARGEST = 1 << 62

@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from mainstem.cli.reject_edit import edit_reject
 from mainstem.cli.reject_filter import Which
+from mainstem.cli.reject_replay import ReplayCommand, replay
 from mainstem.cli.rejects import change_rejects, export, list_rejects, show_reject
 
 _EPILOGUE = """\
@@ -55,6 +56,7 @@ def make_rejects_app() -> App:
     app.command(_discard, name="discard", help="Say of rejects that they are not wanted; they stay in the ledger.")
     app.command(_reopen, name="reopen", help="Take back that rejects are approved or discarded.")
     app.command(_export, name="export", help="Write rejects into a file, or to stdout.")
+    app.command(_replay, name="replay", help=_REPLAY_HELP)
     return app
 
 
@@ -152,3 +154,40 @@ def _export(
     store: Store = None,
 ) -> int:
     return export(which or Which(), store, form=form, output=output, escape_formulas=not raw_cells)
+
+
+_REPLAY_HELP = """\
+Let the approved rejects of a run go through the rest of its pipeline, and load what comes out.
+
+Each is loaded once, however often this is done, if the sink keeps batch numbers. TARGET and its settings are those \
+that the store has of the run, unless they are given: code is imported and run from there. --state open replays \
+those that nobody has approved, with the pipeline as it is now.
+
+The exit code is 1 if some failed again or could not be replayed, and else as of mainstem run.
+"""
+
+
+def _replay(
+    target: Annotated[
+        str | None, Parameter(show_default=False, help="The pipeline, mended perhaps; by default that of the run.")
+    ] = None,
+    /,
+    *,
+    which: Which | None = None,
+    settings: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set",
+            negative="",
+            show_default=False,
+            help="name=value: a setting, in the place of the one that is kept. Repeat it for more.",
+        ),
+    ] = (),
+    force: Annotated[
+        bool,
+        Parameter(negative="", show_default=False, help="Replay though the pipeline is not as the run began with it."),
+    ] = False,
+    store: Store = None,
+    traceback: Annotated[bool, Parameter(negative="", show_default=False, help="Show tracebacks in full.")] = False,
+) -> int:
+    return replay(ReplayCommand(target, settings, which or Which(), store, force, traceback))

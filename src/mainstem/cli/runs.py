@@ -18,6 +18,7 @@ from rich.text import Text
 from mainstem.cli.durability import describe_run
 from mainstem.cli.escape import plain_console, printable
 from mainstem.cli.exit_code import ExitCode
+from mainstem.cli.pipelines import as_started
 from mainstem.cli.report import print_message
 from mainstem.cli.run import CommandOptions, run_target
 from mainstem.cli.stages import StageRow, format_duration, stage_table
@@ -25,7 +26,6 @@ from mainstem.cli.stores import existing_store
 from mainstem.cli.usage import UsageError, did_you_mean
 from mainstem.context import StageProgress
 from mainstem.errors import RunError
-from mainstem.secrets import SHOWN
 from mainstem.store.model import RunRecord, RunStatus
 from mainstem.store.store import Store
 
@@ -96,7 +96,8 @@ def resume_run(run_id: str, options: CommandOptions, *, pipeline: str | None) ->
             errors, f"run {run_id!r} of pipeline {record.pipeline!r} has completed{when}: nothing is left to do"
         )
         return ExitCode.COMPLETED
-    target, assignments = _as_started(record, options.assignments)
+    otherwise = f"mainstem run TARGET --run-id {shlex.quote(run_id)}"
+    target, assignments = as_started(record, options.assignments, otherwise=otherwise)
     durability = replace(options.durability, run_id=run_id)
     if not options.quiet:
         command = describe_run(durability, target, assignments, run_id)
@@ -120,35 +121,6 @@ def find_run(store: Store, run_id: str, pipeline: str | None) -> RunRecord:
         names = ", ".join(repr(each.pipeline) for each in found)
         raise UsageError(f"several pipelines have a run {run_id!r}: say which with --pipeline ({names})")
     return found[0]
-
-
-def started_with(record: RunRecord) -> tuple[str, list[str]] | None:
-    """Return the target and the settings with which a run was started, if that was from the command line."""
-    if record.target is None:
-        return None
-    try:
-        target, *rest = shlex.split(record.target)
-    except ValueError:
-        return None
-    return target, rest[1::2]  # the words between are --set
-
-
-def _as_started(record: RunRecord, given: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the target and the settings of a run, with those that are given anew."""
-    started = started_with(record)
-    if started is None:
-        raise UsageError(
-            f"run {record.run_id!r} was not started from the command line, so its store does not say where its "
-            f"pipeline is: mainstem run TARGET --run-id {shlex.quote(record.run_id)}"
-        )
-    target, kept = started
-    anew = {each.partition("=")[0] for each in given}
-    left = [each for each in kept if each.partition("=")[0] not in anew]
-    secret = [each.partition("=")[0] for each in left if SHOWN in each]
-    if secret:
-        needed = " ".join(f"--set {name}=..." for name in dict.fromkeys(secret))
-        raise UsageError(f"run {record.run_id!r} was started with settings that are not kept: give {needed} again")
-    return target, [*left, *given]
 
 
 def document_of(record: RunRecord) -> dict[str, Any]:

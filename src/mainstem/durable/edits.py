@@ -58,16 +58,16 @@ def with_fields(reject: RejectRecord, fields: Mapping[str, Any]) -> str:
         RejectError: If the record has no such field, or no fields at all, or secret ones are still left out.
     """
     record = record_of(reject)
+    kind: type[Any] = type(record)
     if isinstance(record, dict):
         return _complete(reject, encode({**record, **fields}))
-    kind: type[Any] = type(record)
     names = names_of(kind)
     if names is None:
         raise reject_error(reject, f"its record is of type {type(record).__name__} and has no fields: give it whole")
     unknown = [name for name in fields if name not in names]
     if unknown:
         raise reject_error(
-            reject, f"a {type(record).__name__} has no field {unknown[0]!r}: there are {', '.join(map(repr, names))}"
+            reject, f"type {type(record).__name__} has no field {unknown[0]!r}: there are {', '.join(map(repr, names))}"
         )
     kept = json.loads(reject.record if reject.edited is None else reject.edited)
     for name, value in fields.items():

@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypedDict, cast
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 import anyio
 from typing_extensions import Unpack
 
-from mainstem.durable.edits import edited_text, record_of, reject_error, with_fields
+from mainstem.durable.decisions import Decisions, Rejects
+from mainstem.durable.edits import edited_text, record_of, with_fields
 from mainstem.durable.export import ExportFormat, export_rejects
 from mainstem.durable.options import Place
-from mainstem.durable.transitions import APPROVE, DISCARD, EDIT, REOPEN, Transition
-from mainstem.errors import BlockingCallError, RejectError
+from mainstem.durable.reject_filter import RejectFilter, query_of
+from mainstem.durable.transitions import APPROVE, DISCARD, REOPEN
+from mainstem.errors import BlockingCallError
 from mainstem.options import check_count
-from mainstem.store.model import RejectQuery, RejectRecord, RejectState
+from mainstem.store.model import RejectRecord
 from mainstem.store.open import open_store
 from mainstem.store.store import Store
 
 if TYPE_CHECKING:
-    from mainstem.durable.replay import Replayable, ReplayOptions, ReplayReport
-
-PAGE = 500
-"""Rejects that are read at a time: each may hold a record of any size."""
-
-_END_OF_NUMBERS = 1 << 63  # no database has larger ones, and SQLite's driver raises
-
-StateName: TypeAlias = Literal["open", "edited", "approved", "discarded", "replayed"]
-Rejects: TypeAlias = list[RejectRecord]
-
-
-class RejectFilter(TypedDict, total=False):
-    """Which rejects are meant; what is left out, or ``None``, does not matter.
-
-    Attributes:
-        pipeline: The pipeline's name.
-        run_id: The run's name.
-        stage: The stage's name, as reports show it.
-        code: The kind of failure: ``validation``, ``late``, the error's class or its own ``code``.
-        states: One of these states.
-    """
-
-    pipeline: str | None
-    run_id: str | None
-    stage: str | None
-    code: str | None
-    states: Iterable[RejectState | StateName] | None
+    from mainstem.durable.replay_options import Replayable, ReplayOptions, ReplayReport
 
 
 class RejectLedger:
@@ -94,6 +68,7 @@ class RejectLedger:
     def __init__(self, store: Place | None = None) -> None:
         self._given = store if isinstance(store, Store) else None
         self._store = open_store(store)
+        self._decisions = Decisions(self._store)
 
     @property
     def store(self) -> Store:
@@ -126,7 +101,7 @@ class RejectLedger:
         """
         if limit is not None:
             check_count("limit", limit)
-        return self._store.rejects(replace(_query(which), after=after, limit=limit))
+        return self._store.rejects(replace(query_of(which), after=after, limit=limit))
 
     def each(self, **which: Unpack[RejectFilter]) -> Iterator[RejectRecord]:
         """Give rejects, by number, without holding more than some hundred of them.
@@ -134,11 +109,7 @@ class RejectLedger:
         Args:
             which: Which: see ``RejectFilter``.
         """
-        query = _query(which)
-        after = 0
-        while page := self._store.rejects(replace(query, after=after, limit=PAGE)):
-            yield from page
-            after = page[-1].id
+        return self._decisions.each(which)
 
     def count(self, **which: Unpack[RejectFilter]) -> int:
         """Count rejects.
@@ -146,7 +117,7 @@ class RejectLedger:
         Args:
             which: Which: see ``RejectFilter``.
         """
-        return self._store.count_rejects(_query(which))
+        return self._store.count_rejects(query_of(which))
 
     def get(self, reject: int) -> RejectRecord:
         """Return the reject of a number.
@@ -154,7 +125,7 @@ class RejectLedger:
         Raises:
             RejectError: If there is none.
         """
-        return self._all_of([reject])[0]
+        return self._decisions.all_of([reject])[0]
 
     @staticmethod
     def record_of(reject: RejectRecord) -> Any:
@@ -183,9 +154,9 @@ class RejectLedger:
         """
         found = self.get(reject)
         if found.is_redacted and isinstance(record, Mapping) and (found.is_exact or found.edited is not None):
-            self._keep_edit(found, with_fields(found, cast("Mapping[str, Any]", record)), by)
+            self._decisions.keep_edit(found, with_fields(found, cast("Mapping[str, Any]", record)), by)
         else:
-            self._keep_edit(found, edited_text(found, record), by)
+            self._decisions.keep_edit(found, edited_text(found, record), by)
 
     def edit_fields(self, reject: int, fields: Mapping[str, Any], *, by: str | None = None) -> None:
         """Mend some fields of a reject's record; the others stay as they are.
@@ -204,21 +175,7 @@ class RejectLedger:
             StoreError: If the record is of a class that is not loaded.
         """
         found = self.get(reject)
-        self._keep_edit(found, with_fields(found, fields), by)
-
-    def _keep_edit(self, reject: RejectRecord, text: str, by: str | None) -> None:
-        refusal = EDIT.refusal(reject)
-        changed = 0
-        if refusal is None:
-            changed = self._store.change_rejects(
-                RejectQuery(ids=[reject.id]),
-                RejectState.EDITED,
-                among=sorted(EDIT.among),
-                edited=text,
-                by=_login_name() if by is None else by,
-            )
-        if not changed:
-            raise reject_error(reject, refusal or "somebody else changed it at this moment: look at it again")
+        self._decisions.keep_edit(found, with_fields(found, fields), by)
 
     def approve(self, *rejects: int, by: str | None = None, **which: Unpack[RejectFilter]) -> int:
         """Say of rejects that they may be replayed.
@@ -237,7 +194,7 @@ class RejectLedger:
                 Then none is changed.
             TypeError: If neither numbers nor a filter are given, or both.
         """
-        return self._change(APPROVE, rejects, which, by)
+        return self._decisions.change(APPROVE, rejects, which, by)
 
     def discard(self, *rejects: int, by: str | None = None, **which: Unpack[RejectFilter]) -> int:
         """Say of rejects that they are not wanted; they stay in the ledger.
@@ -254,7 +211,7 @@ class RejectLedger:
             RejectError: If one of the numbers is of no reject, or of one that is replayed. Then none is changed.
             TypeError: If neither numbers nor a filter are given, or both.
         """
-        return self._change(DISCARD, rejects, which, by)
+        return self._decisions.change(DISCARD, rejects, which, by)
 
     def reopen(self, *rejects: int, by: str | None = None, **which: Unpack[RejectFilter]) -> int:
         """Take back that rejects are approved or discarded: they are edited again, if they were, or else open.
@@ -271,7 +228,7 @@ class RejectLedger:
             RejectError: If one of the numbers is of no reject, or of one that is replayed. Then none is changed.
             TypeError: If neither numbers nor a filter are given, or both.
         """
-        return self._change(REOPEN, rejects, which, by)
+        return self._decisions.change(REOPEN, rejects, which, by)
 
     def export(
         self,
@@ -368,83 +325,6 @@ class RejectLedger:
 
         return anyio.run(replay)
 
-    def _change(self, transition: Transition, rejects: Sequence[int], which: RejectFilter, by: str | None) -> int:
-        filtered = any(value is not None for value in which.values())
-        if bool(rejects) == filtered:
-            raise TypeError("say which rejects are meant: by their numbers, or by a filter such as run_id=")
-        who = _login_name() if by is None else by
-        if rejects:
-            found = self._all_of(sorted(set(rejects)))
-            _refuse(transition, found)
-            pages: Iterable[Rejects] = _pages(iter(found))
-        else:
-            pages = _pages(self.each(**which))
-        return sum(self._change_page(transition, page, who) for page in pages)
-
-    def _all_of(self, rejects: Sequence[int]) -> Rejects:
-        found: Rejects = []
-        for at in range(0, len(rejects), PAGE):
-            numbers = [each for each in rejects[at : at + PAGE] if 0 < each < _END_OF_NUMBERS]
-            found += self._store.rejects(RejectQuery(ids=numbers))
-        missing = sorted(set(rejects) - {each.id for each in found})
-        if missing:
-            raise reject_error(missing[0], f"there is none of this number in {self._store.url}")
-        return found
-
-    def _change_page(self, transition: Transition, page: Rejects, by: str) -> int:
-        changed = 0
-        for state in RejectState:
-            ids = [
-                each.id
-                for each in page
-                if each.state is not state is transition.target(each) and transition.refusal(each) is None
-            ]
-            if ids:
-                among = sorted(transition.among - {state})
-                changed += self._store.change_rejects(RejectQuery(ids=ids), state, among=among, by=by)
-        return changed
-
-
-def _query(which: RejectFilter) -> RejectQuery:
-    states = which.get("states")
-    return RejectQuery(
-        pipeline=which.get("pipeline"),
-        run_id=which.get("run_id"),
-        stage=which.get("stage"),
-        code=which.get("code"),
-        states=None if states is None else checked_states(states),
-    )
-
-
-def checked_states(states: Iterable[RejectState | StateName]) -> Sequence[RejectState]:
-    """Return states of which some may be given by name.
-
-    Raises:
-        ValueError: If there is no such state.
-    """
-    names = [states] if isinstance(states, str) else [*states]
-    for name in names:
-        if name not in RejectState._value2member_map_:
-            raise ValueError(f"there is no state {name!r}: there are {', '.join(each.value for each in RejectState)}")
-    return [RejectState(name) for name in names]
-
-
-def _pages(rejects: Iterator[RejectRecord]) -> Iterator[Rejects]:
-    while page := [*islice(rejects, PAGE)]:
-        yield page
-
-
-def _refuse(transition: Transition, rejects: Iterable[RejectRecord]) -> None:
-    refused = [(each, refusal) for each in rejects if (refusal := transition.refusal(each)) is not None]
-    if not refused:
-        return
-    error = reject_error(*refused[0])
-    if len(refused) > 1:
-        others = RejectError(f"{error}; and {len(refused) - 1} more: none was changed")
-        others.reject = error.reject
-        error = others
-    raise error
-
 
 def _refuse_inside_event_loop() -> None:
     try:
@@ -452,10 +332,3 @@ def _refuse_inside_event_loop() -> None:
     except RuntimeError:  # what anyio raises where no event loop runs
         return
     raise BlockingCallError("run_replay() blocks, and an event loop is running here: await ledger.replay(...) instead")
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # in a container, say, whose user has no name
-        return f"user {os.getuid()}" if hasattr(os, "getuid") else "unknown"

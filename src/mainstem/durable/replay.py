@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import timedelta
-from hashlib import sha256
-from typing import Any, Protocol, TypedDict
+from typing import Any
 
 from anyio import CancelScope
 from anyio.to_thread import run_sync
@@ -22,6 +20,7 @@ from mainstem.context import PipelineContext, context_of_run
 from mainstem.durable.edits import record_of, why_not_replayable
 from mainstem.durable.heartbeat import Heartbeat
 from mainstem.durable.replay_batch import Candidate, ReplayBatch, ReplayCounts
+from mainstem.durable.replay_options import Replayable, ReplayOptions, ReplayReport, checked_states, replay_run_id
 from mainstem.durable.replay_path import Manner, Way, Ways
 from mainstem.durable.replay_stages import ReplayStages
 from mainstem.durable.run import refuse_shared_file
@@ -40,7 +39,6 @@ from mainstem.errors import (
 )
 from mainstem.faults import fault
 from mainstem.secrets import Secrets
-from mainstem.stage import PipelineStage
 from mainstem.stage_run import unique_names
 from mainstem.store.model import (
     Checkpoint,
@@ -53,70 +51,13 @@ from mainstem.store.model import (
     RunStatus,
 )
 from mainstem.store.owner import this_process
-from mainstem.store.resumable import LONGEST_RUN_ID, changes_of_shape
+from mainstem.store.resumable import changes_of_shape
 from mainstem.store.store import Store
 
 logger = logging.getLogger("mainstem.durable")
 
 BATCH = 500
 """Rejects that are replayed in one transaction of the target."""
-
-_REPLAYABLE = (RejectState.OPEN, RejectState.EDITED, RejectState.APPROVED)
-
-
-class Replayable(Protocol):
-    """What a replay needs of a pipeline."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def stages(self) -> tuple[PipelineStage[Any, Any], ...]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayReport:
-    """What a replay did.
-
-    Attributes:
-        run_id: The replay's name among the runs of the pipeline.
-        replayed: Rejects that went through.
-        dropped: Those of them of which nothing came out: they were filtered, or repeat what is loaded already.
-        failed_again: Rejects that failed again; they are open, with what went wrong now.
-        skipped: How many rejects could not be replayed, by the reason.
-        load: What the sink did.
-    """
-
-    run_id: str
-    replayed: int
-    dropped: int
-    failed_again: int
-    skipped: Mapping[str, int]
-    load: LoadReport
-
-
-class ReplayOptions(TypedDict, total=False):
-    """Options of a replay.
-
-    Attributes:
-        states: Rejects in these states are replayed; by default those that are approved. ``open`` and ``edited`` may be
-            named as well.
-        stage: Those of this stage only.
-        code: Those with this code only.
-        force: Replay though the pipeline is not the one that the run began with.
-        lease: How long after the last sign of life nobody else may replay, unless the process is known to be gone; 10
-            seconds by default.
-        secret_fields: Names of fields whose values are left out of what is kept of rejects.
-        context: The context that stages are given; a fresh one by default.
-    """
-
-    states: Iterable[RejectState | str]
-    stage: str | None
-    code: str | None
-    force: bool
-    lease: timedelta
-    secret_fields: Collection[str]
-    context: PipelineContext | None
 
 
 async def replay_rejects(
@@ -161,15 +102,13 @@ class Replay:
         self._stages = pipeline.stages
         self._names = unique_names(self._stages)
         self._sink = self._checked_sink()
-        self._states = _checked_states(options.get("states", (RejectState.APPROVED,)))
+        self._states = checked_states(options.get("states", (RejectState.APPROVED,)))
         self._ways = Ways(self._stages, self._names)
         self._of = run_id
         self.run_id = replay_run_id(run_id)
         given = options.get("context")
         self._context = PipelineContext(self.run_id) if given is None else given
-        first: Any = self._stages[0]
-        model: Any = getattr(first, "_model", None) if isinstance(first, SourceStage) else None
-        self._context.secrets = Secrets(options.get("secret_fields", ()), [model] if isinstance(model, type) else [])
+        self._context.secrets = Secrets(options.get("secret_fields", ()), _models_of(self._stages[0]))
         self._lease: Lease | None = None
         self._heartbeat: Heartbeat | None = None
         self._load: BatchLoad | None = None
@@ -178,7 +117,7 @@ class Replay:
         self._skipped = Counter[str]()
 
     def _checked_sink(self) -> SinkStage[Any]:
-        last: Any = self._stages[-1] if self._stages else None
+        last = self._stages[-1] if self._stages else None
         if not isinstance(last, SinkStage):
             raise RejectError(
                 f"pipeline {self._pipeline!r} ends in no sink, so there is nothing that its rejects could be loaded "
@@ -320,9 +259,7 @@ class Replay:
         if self._run.status is not RunStatus.COMPLETED:
             kept = next((step.path for step in way.steps if step.manner is Manner.KEPT), None)
             if kept is not None:
-                return (
-                    f"the run has not completed, and stage {kept!r} would not know of it: resume the run first"
-                )
+                return f"the run has not completed, and stage {kept!r} would not know of it: resume the run first"
         full = stages.full(way.steps)
         if full is not None:
             return f"stage {full.path!r} has let through all that it lets through: discard it"
@@ -376,21 +313,10 @@ class Replay:
         fault("run ended")
 
 
-def replay_run_id(run_id: str) -> str:
-    """Return the name that the replay of a run has among the runs of the pipeline."""
-    name = f"{run_id} (replay)"
-    if len(name) <= LONGEST_RUN_ID:
-        return name
-    return f"{run_id[:150]}... {sha256(run_id.encode()).hexdigest()[:16]} (replay)"
-
-
-def _checked_states(states: Iterable[RejectState | str]) -> Sequence[RejectState]:
-    names = {each.value: each for each in _REPLAYABLE}
-    several = [states] if isinstance(states, str) else [*states]
-    for each in several:
-        if each not in names:
-            raise ValueError(f"rejects that are {', '.join(names)} can be replayed, and not those that are {each!r}")
-    return [names[each] for each in several]
+def _models_of(stage: object) -> list[type[Any]]:
+    """Return the record type into which a source parses what it reads, if it does."""
+    model: object = getattr(stage, "_model", None)
+    return [model] if isinstance(stage, SourceStage) and isinstance(model, type) else []
 
 
 def _of_run(error: RunError, pipeline: str, run_id: str) -> RunError:

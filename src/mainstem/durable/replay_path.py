@@ -127,10 +127,18 @@ def _manner_of(stage: PipelineStage[Any, Any], within: tuple[str, ...]) -> Manne
         return Manner.ALONE
     if isinstance(stage, (ThrottleStage, JoinStage)):
         return Manner.AFRESH
-    # One that has something left at the end of the input gave it then. Of nested pipelines no states are kept.
-    if isinstance(stage, StatefulStage) and not within and type(stage.begin()).finish is StageState.finish:
-        return Manner.KEPT
-    return Manner.BLOCKED
+    if within or not isinstance(stage, StatefulStage):  # of nested pipelines no states are kept
+        return Manner.BLOCKED
+    stateful: StatefulStage[Any, Any] = stage
+    state: type[StageState[Any, Any]] = type(stateful.begin())
+    # One that has something left at the end of the input gave it then.
+    return Manner.KEPT if "finish" not in _overridden(state) else Manner.BLOCKED
+
+
+def _overridden(state: type[StageState[Any, Any]]) -> set[str]:
+    """Return the names of what a class of states has of its own."""
+    bases = state.__mro__[: state.__mro__.index(StageState)]
+    return {name for base in bases for name in vars(base)}
 
 
 def _from(path: str, steps: Sequence[Step]) -> Sequence[Step] | None:
@@ -139,8 +147,8 @@ def _from(path: str, steps: Sequence[Step]) -> Sequence[Step] | None:
         if step.path == path:
             return steps[at:]
         if isinstance(step.stage, SplitStage) and path.startswith(f"{step.path}/"):
-            branches: dict[str, PipelineStage[Any, Any]] = dict(step.stage.branches)
-            for branch, stage in branches.items():
+            split: SplitStage[Any, Any] = step.stage
+            for branch, stage in split.branches.items():
                 within = (*step.within, step.name, branch)
                 inner = _from(path, [*_steps(stage.members, unique_names(stage.members), within)])
                 if inner is not None:

@@ -76,9 +76,7 @@ class ReplayStages:
                 if each.stage == step.path:
                     (state.restore_changes if each.is_change else state.restore)(decode(each.payload))
         except Exception as error:
-            raise StoreError(
-                f"the state of stage {step.path!r} cannot be restored: {describe_error(error)}"
-            ) from error
+            raise StoreError(f"the state of stage {step.path!r} cannot be restored: {describe_error(error)}") from error
         return state
 
     def _run_of(self, step: Step) -> StageRun:

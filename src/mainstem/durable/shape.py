@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from datetime import date, time, timedelta
+from datetime import date, time, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from os import PathLike, fspath
-from typing import Any
+from types import BuiltinMethodType, MethodType, ModuleType
+from typing import Any, cast
 
 from mainstem.records import field_hints
-from mainstem.secrets import redact_url
+from mainstem.secrets import SHOWN, redact_url
 from mainstem.stage import PipelineStage
 from mainstem.stages.record_function import RecordFunction
 from mainstem.typecheck import show
 
-_NO_MATTER = frozenset(
-    ("name", "made_at", "kind", "waits", "expands", "concurrency", "retry", "timeout", "continue_on_error")
-)
-"""What a stage has beside its parameters, and parameters that change nothing of the answer."""
+_OF_EVERY_STAGE = frozenset(("name", "made_at", "kind", "waits", "expands"))
+"""What a stage has beside its parameters."""
+_NO_MATTER = frozenset(("concurrency", "retry", "timeout", "time_limit", "continue_on_error"))
+"""Parameters that change nothing of the answer: they may be mended between two attempts."""
+_SECRET = re.compile(r"(?i)password|passwd|secret|token|api_?key|credential")
 _DEEPEST = 12
+_kind_of: Callable[[object], type[Any]] = type
 
 
 def shape_of(stages: Sequence[PipelineStage[Any, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
     """Return for each stage its name, its class, its law, and the parameters that its answer depends on.
 
-    Functions count by their name, so that one can be mended; of a record type, its name and its fields.
+    A function counts by its name, so that it can be mended, and a lambda or closure moved; with it count the arguments
+    of a ``partial``, and the object that a method is of. A record type counts by its name and its fields, an object of a
+    class that is neither a dataclass nor of mainstem by the name of its class. Passwords are left out.
+
+    Args:
+        stages: The stages.
+        names: Their names in reports.
     """
     return [{"name": name, **_of_stage(stage, 0)} for name, stage in zip(names, stages, strict=True)]
 
@@ -39,16 +52,16 @@ def _of_stage(stage: PipelineStage[Any, Any], depth: int) -> dict[str, Any]:
     members = stage.members if inner is None and len(stage.members) > 1 else inner
     if members is not None:
         return {**shape, "stages": [{"name": each.name, **_of_stage(each, depth + 1)} for each in members]}
-    return {**shape, **_parameters(stage, kind.not_in_shape, depth)}
+    return {**shape, **_parameters(stage, _OF_EVERY_STAGE | kind.not_in_shape, depth)}
 
 
-def _parameters(owner: object, left_out: Iterable[str], depth: int) -> dict[str, Any]:
+def _parameters(owner: object, left_out: frozenset[str], depth: int) -> dict[str, Any]:
     """Return the attributes of an object in plain values, by name."""
     found: dict[str, Any] = {}
     for name, value in sorted(_attributes(owner).items()):
         bare = name.lstrip("_")
         if bare not in _NO_MATTER and bare not in left_out and not name.startswith("__"):
-            found[bare] = _plain(value, depth + 1)
+            found[bare] = SHOWN if isinstance(value, str) and _SECRET.search(bare) else _plain(value, depth + 1)
     return found
 
 
@@ -61,54 +74,85 @@ def _attributes(owner: object) -> dict[str, Any]:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    kind: type[Any] = type(value)
-    if value is None or kind in (bool, int, float):
+    kind = _kind_of(value)
+    if value is None or kind in (bool, int):
         return value
+    if kind is float:
+        return value if math.isfinite(value) else repr(value)
     if kind is str:
         return redact_url(value)
-    if isinstance(value, Enum):
+    if issubclass(kind, Enum):
         return f"{kind.__qualname__}.{value.name}"
-    if isinstance(value, (date, time, timedelta, Decimal, bytes, complex)):
+    if issubclass(kind, (date, time, timedelta, tzinfo, Decimal, Fraction, bytes, complex, range)):
         return repr(value)
-    if isinstance(value, PathLike):
+    if issubclass(kind, re.Pattern):
+        return {"pattern": _plain(value.pattern, depth), "flags": value.flags}
+    if issubclass(kind, PathLike):
         return redact_url(str(fspath(value)))
     if depth > _DEEPEST:
         return kind.__qualname__
-    if isinstance(value, PipelineStage):
-        stage: PipelineStage[Any, Any] = value
-        return {"name": stage.name, **_of_stage(stage, depth)}
-    if isinstance(value, RecordFunction):
-        return _plain(value.function, depth)
-    if isinstance(value, Mapping):
-        items: Mapping[Any, Any] = value
-        return {str(key): _plain(each, depth + 1) for key, each in items.items()}
-    if isinstance(value, (list, tuple)):
-        several: Sequence[Any] = value
-        return [_plain(each, depth + 1) for each in several]
-    if isinstance(value, (set, frozenset)):
-        members: Iterable[Any] = value
-        return sorted((_plain(each, depth + 1) for each in members), key=repr)
+    if issubclass(kind, (Mapping, list, tuple, set, frozenset)):
+        return _of_collection(value, depth)
     return _of_object(value, kind, depth)
 
 
+def _of_collection(value: Any, depth: int) -> Any:
+    if isinstance(value, Mapping):
+        items = cast("Mapping[Any, Any]", value)
+        if items and all(isinstance(each, RecordFunction) for each in items.values()):
+            # They are asked in their order, and two objects of JSON are the same in whatever order.
+            return [[_key(key), _plain(each, depth + 1)] for key, each in items.items()]
+        return {_key(key): _plain(each, depth + 1) for key, each in items.items()}
+    members = [_plain(each, depth + 1) for each in cast("Iterable[Any]", value)]
+    return sorted(members, key=repr) if isinstance(value, (set, frozenset)) else members
+
+
+def _key(key: Any) -> str:
+    return key if type(key) is str else str(_plain(key, _DEEPEST))
+
+
 def _of_object(value: Any, kind: type[Any], depth: int) -> Any:
+    if isinstance(value, PipelineStage):
+        stage = cast("PipelineStage[Any, Any]", value)
+        return {"name": stage.name, **_of_stage(stage, depth)}
+    if isinstance(value, RecordFunction):
+        return _plain(value.function, depth)
     if isinstance(value, type):
-        hints = field_hints(value)
-        name = f"{value.__module__}.{value.__qualname__}"
-        return {"type": name, "fields": {each: show(hint) for each, hint in hints.items()}} if hints else name
-    if isinstance(value, functools.partial):
-        return {
-            "partial": _plain(value.func, depth + 1),
-            "arguments": _plain([*value.args, *value.keywords.items()], depth + 1),
-        }
-    if hasattr(value, "__qualname__"):  # functions, methods, builtins
-        return f"{getattr(value, '__module__', None) or 'builtins'}.{value.__qualname__}"
+        return _of_class(cast("type[Any]", value))
+    called = _of_callable(value, depth)
+    if called is not None:
+        return called
     name = f"{kind.__module__}.{kind.__qualname__}"
-    if is_dataclass(value):
-        return {
-            "type": name,
-            **{each.name: _plain(getattr(value, each.name, None), depth + 1) for each in fields(value)},
-        }
-    if kind.__module__.startswith("mainstem."):
-        return {"type": name, **_parameters(value, (), depth)}
+    if is_dataclass(kind):
+        left_out = frozenset(_attributes(value)) - {each.name for each in fields(kind)}
+        return {"type": name, **_parameters(value, left_out, depth)}
+    if kind.__module__.partition(".")[0] == "mainstem":
+        return {"type": name, **_parameters(value, frozenset(), depth)}
     return name
+
+
+def _of_class(kind: type[Any]) -> Any:
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    hints = field_hints(kind)
+    return {"type": name, "fields": {each: show(hint) for each, hint in hints.items()}} if hints else name
+
+
+def _of_callable(value: Any, depth: int) -> Any:
+    """Return what stands for a function and the like; ``None`` of anything else."""
+    if isinstance(value, functools.partial):
+        made = cast("functools.partial[Any]", value)
+        keywords = dict(sorted(made.keywords.items()))
+        return {
+            "partial": _plain(made.func, depth + 1),
+            "arguments": _plain(made.args, depth + 1),
+            **({"keywords": _plain(keywords, depth + 1)} if keywords else {}),
+        }
+    if isinstance(value, (operator.itemgetter, operator.attrgetter, operator.methodcaller)):
+        made_by: tuple[Any, ...] = value.__reduce__()  # type: ignore[assignment]
+        return {"type": f"operator.{type(value).__name__}", "arguments": _plain(made_by[1], depth + 1)}
+    name: str | None = getattr(value, "__qualname__", None)
+    if name is None:
+        return None
+    if isinstance(value, (MethodType, BuiltinMethodType)) and not isinstance(value.__self__, (type, ModuleType)):
+        return {"method": name, "of": _plain(value.__self__, depth + 1)}
+    return f"{getattr(value, '__module__', None) or 'builtins'}.{name}"

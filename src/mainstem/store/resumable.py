@@ -59,8 +59,8 @@ def check_resumable(record: RunRecord, request: RunRequest, *, seconds_left: flo
         raise _named(
             RunActiveError(
                 f"run {record.run_id!r} of pipeline {record.pipeline!r} is being worked on by process {owner.pid} on "
-                f"{owner.host.split()[0]}: wait for it, or end it; without another sign of life of it, the run can "
-                f"be taken in {max(0.0, seconds_left):.0f} s"
+                f"{owner.host.split()[0]} (last sign of life at {record.updated_at:%H:%M:%S} UTC): wait for it, or end "
+                f"it; without another sign of life of it, the run can be taken in {max(0.0, seconds_left):.0f} s"
             ),
             record,
         )
@@ -95,19 +95,35 @@ def _named(error: E, record: RunRecord) -> E:
 
 def changes_of_shape(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Say in words in what a pipeline is another than it was."""
-    old, new = ({str(stage["name"]): stage for stage in shape} for shape in (before, now))
+    old, new = ({str(stage["name"]): (at, stage) for at, stage in enumerate(shape, 1)} for shape in (before, now))
+    renamed = dict(_renamed(old, new))
     kept = [name for name in old if name in new]
-    for at, (name, stage) in enumerate(old.items(), 1):
-        if name not in new:
+    for name, (at, stage) in old.items():
+        if name in renamed:
+            yield f"stage {at} is named {renamed[name]!r}; it was {name!r}"
+        elif name not in new:
             yield f"stage {at}, {name!r}, is gone ({stage.get('class', '')})"
-    for at, (name, stage) in enumerate(new.items(), 1):
-        if name not in old:
+    for name, (at, stage) in new.items():
+        if name not in old and name not in renamed.values():
             yield f"stage {at}, {name!r}, is new ({stage.get('class', '')})"
     if kept != [name for name in new if name in old]:
         yield f"the order is {', '.join(map(repr, new))}; it was {', '.join(map(repr, old))}"
     for name in kept:
-        for change in _changes_of_values(old[name], new[name]):
+        for change in _changes_of_values(old[name][1], new[name][1]):
             yield f"stage {name!r}: {change}"
+
+
+_Shape = Mapping[str, tuple[int, Mapping[str, Any]]]
+
+
+def _renamed(old: _Shape, new: _Shape) -> Iterator[tuple[str, str]]:
+    """Give the stages that are as they were, and where they were, under another name."""
+    others = {at: (name, stage) for name, (at, stage) in new.items() if name not in old}
+    for name, (at, stage) in old.items():
+        if name not in new and at in others:
+            other, as_it_is = others[at]
+            if {**stage, "name": other} == dict(as_it_is):
+                yield name, other
 
 
 def _changes_of_values(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[str]:

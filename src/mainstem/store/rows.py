@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Any
 
+from mainstem.errors import StoreError
 from mainstem.store.model import (
     Checkpoint,
     NewReject,
@@ -29,8 +31,12 @@ RUN_COLUMNS = (
 )
 REJECT_COLUMNS = (
     "j.id, r.pipeline, r.run_id, j.stage, j.place, j.origin, j.error_type, j.message, j.code, j.record, j.is_exact, "
-    "j.is_redacted, j.attempts, j.at, j.state, j.edited, j.replays, j.sequence, r.committed, j.changed_at, j.changed_by"
+    "j.is_redacted, j.attempts, j.at, j.state, j.edited, j.replays, "
+    "j.sequence IS NOT NULL AND j.sequence <= r.committed AND "
+    "(j.replay_run IS NULL OR j.replay_sequence <= w.committed), j.changed_at, j.changed_by"
 )
+REJECTS_OF_RUNS = "rejects j JOIN runs r ON r.run = j.run"
+REPLAYS_OF_REJECTS = "LEFT JOIN runs w ON w.run = j.replay_run"
 NEW_REJECT_COLUMNS = (
     "run, sequence, stage, place, occurrence, origin, error_type, message, code, record, is_exact, is_redacted, "
     "attempts, at"
@@ -47,10 +53,13 @@ REPLAYED_COLUMNS = (
     "state",
     "edited",
     "replays",
+    "changed_at",
+    "changed_by",
 )
 """What a replay changes of a reject, and what is put back if its batch is not committed."""
 
 NO_PLACE = -1
+NONE_TAKEN: Mapping[tuple[str, int], int] = MappingProxyType({})
 
 
 def moment(seconds: float | None) -> datetime | None:
@@ -62,20 +71,46 @@ def _some_moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc)
 
 
+@contextmanager
+def _readable(what: str) -> Generator[None]:
+    """Say so if a row is not what was written.
+
+    Raises:
+        StoreError: If it is not.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise StoreError(f"{what} in the store is not as it was written; is the disk damaged? ({error})") from error
+
+
+def owner_at_work(status: str, beat: float, lease: float, owner: str, *, now: float) -> Owner | None:
+    """Return the process that works on a run, ``None`` if none does: the lease ran out, or the process is gone."""
+    owned_by = Owner(**json.loads(owner))
+    is_live = status == RunStatus.RUNNING.value and now - beat < lease and not is_gone(owned_by)
+    return owned_by if is_live else None
+
+
 def run_record(
     row: Sequence[Any], now: float, counts: Mapping[str, StageCounts], rejects: Mapping[RejectState, int]
 ) -> RunRecord:
     """Make a run of its row, the clock being at ``now``."""
+    with _readable(f"run {row[0]}"):
+        return _run_record(row, now, counts, rejects)
+
+
+def _run_record(
+    row: Sequence[Any], now: float, counts: Mapping[str, StageCounts], rejects: Mapping[RejectState, int]
+) -> RunRecord:
     run, pipeline, run_id, status, epoch, lease, owner, started, beat, ended, shape, source, *rest = row
     target, guarantee, error, committed = rest
     owned_by = Owner(**json.loads(owner))
-    is_live = status == RunStatus.RUNNING.value and now - beat < lease and not is_gone(owned_by)
     return RunRecord(
         run=run,
         pipeline=pipeline,
         run_id=run_id,
         status=RunStatus(status),
-        is_live=is_live,
+        is_live=owner_at_work(status, beat, lease, owner, now=now) is not None,
         epoch=epoch,
         owner=owned_by,
         started_at=_some_moment(started),
@@ -94,6 +129,11 @@ def run_record(
 
 def reject_record(row: Sequence[Any]) -> RejectRecord:
     """Make a reject of its row."""
+    with _readable(f"reject {row[0]}"):
+        return _reject_record(row)
+
+
+def _reject_record(row: Sequence[Any]) -> RejectRecord:
     (
         number,
         pipeline,
@@ -112,8 +152,7 @@ def reject_record(row: Sequence[Any]) -> RejectRecord:
         state,
         edited,
         replays,
-        sequence,
-        committed,
+        is_settled,
         changed_at,
         changed_by,
     ) = row
@@ -135,21 +174,30 @@ def reject_record(row: Sequence[Any]) -> RejectRecord:
         state=RejectState(state),
         edited=edited,
         replays=replays,
-        is_settled=sequence is not None and sequence <= committed,
+        is_settled=bool(is_settled),
         changed_at=moment(changed_at),
         changed_by=changed_by,
     )
 
 
-def reject_rows(run: int, sequence: int | None, rejects: Iterable[NewReject]) -> Iterator[tuple[Any, ...]]:
-    """Give the rows of new rejects, in the order of ``NEW_REJECT_COLUMNS``."""
-    seen = Counter[tuple[str, int]]()
+def reject_rows(
+    run: int, sequence: int | None, rejects: Iterable[NewReject], taken: Mapping[tuple[str, int], int] = NONE_TAKEN
+) -> Iterator[tuple[Any, ...]]:
+    """Give the rows of new rejects, in the order of ``NEW_REJECT_COLUMNS``.
+
+    Args:
+        run: The run.
+        sequence: The number of their batch; ``None`` if they are of none yet.
+        rejects: The rejects.
+        taken: How many there are already at a stage's place.
+    """
+    next_at = dict(taken)
     for each in rejects:
         place = NO_PLACE if each.index is None else each.index
         stage = storable(each.stage)
         key = stage, place
-        occurrence = seen[key]
-        seen[key] = occurrence + 1
+        occurrence = next_at.get(key, 0)
+        next_at[key] = occurrence + 1
         yield (
             run,
             sequence,
@@ -184,8 +232,9 @@ def checkpoint_values(checkpoint: Checkpoint) -> tuple[str | None, str, int]:
 
 def counts_of(text: str | None) -> dict[str, StageCounts]:
     """Read the counts of a checkpoint's row."""
-    read: dict[str, dict[str, Any]] = {} if text is None else json.loads(text)
-    return {stage: StageCounts(**each) for stage, each in read.items()}
+    with _readable("the counts of a batch"):
+        read: dict[str, dict[str, Any]] = {} if text is None else json.loads(text)
+        return {stage: StageCounts(**each) for stage, each in read.items()}
 
 
 def checkpoint_of(row: Sequence[Any], snapshots: Iterable[Sequence[Any]]) -> Checkpoint:
@@ -225,15 +274,12 @@ def conditions(query: RejectQuery, mark: str, *, paged: bool) -> tuple[str, list
         if value is not None:
             parts.append(f"{column} = {mark}")
             values.append(storable(value))
-    for column, several in (
-        ("j.state", [each.value for each in query.states] if query.states else None),
-        ("j.id", query.ids),
-    ):
-        if several is not None:
-            parts.append(f"{column} IN ({', '.join([mark] * len(several))})" if several else "1 = 0")
-            values += several
-    if query.states is not None and not query.states:
-        parts.append("1 = 0")
+    if query.states is not None:
+        parts.append(f"j.state IN ({', '.join([mark] * len(query.states))})" if query.states else "1 = 0")
+        values += [each.value for each in query.states]
+    if query.ids is not None:
+        # As text: there may be more of them than a statement takes values.
+        parts.append(f"j.id IN ({', '.join(str(int(each)) for each in query.ids)})" if query.ids else "1 = 0")
     if paged:
         parts.append(f"j.id > {mark}")
         values.append(query.after)

@@ -6,17 +6,16 @@ import os
 import sqlite3
 import time
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, ClassVar
 
 from mainstem.errors import StoreError
-from mainstem.store.schema import TABLES, VERSION
-from mainstem.store.sql_store import SqlStore, statements_of
-
-BUSY_SECONDS = 60.0
-_APPLICATION = 0x6D61696E  # "main"
+from mainstem.store.schema import SCHEMA, Schema
+from mainstem.store.sql_store import SqlStore
+from mainstem.store.sqlite_file import explain, open_file, transaction
+from mainstem.store.sqlite_log import WriteAheadLog
 
 
 class SqliteStore(SqlStore):
@@ -31,6 +30,8 @@ class SqliteStore(SqlStore):
         StoreError: If it cannot be opened, is no store, or is one of a later version.
     """
 
+    schema: ClassVar[Schema] = SCHEMA
+
     def __init__(self, path: Path) -> None:
         self.file = self._file = path.resolve()
         self.url = f"sqlite:///{path}"
@@ -41,64 +42,15 @@ class SqliteStore(SqlStore):
         if not self._file.parent.is_dir():
             raise StoreError(f"cannot keep runs in {path}: there is no folder {self._file.parent}; make it")
         with self._errors():
-            self._connection = self._open()
-
-    def _open(self) -> sqlite3.Connection:
-        with suppress(FileExistsError):
-            os.close(os.open(self._file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(
-            f"{self._file.as_uri()}?mode=rw",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=BUSY_SECONDS,
-        )
-        try:
-            self._make_ready(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _make_ready(self, connection: sqlite3.Connection) -> None:
-        with _transaction(connection, "DEFERRED"):  # so that all of it is seen as it was at one moment
-            version = self._version_of(connection)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        if version == VERSION:
-            return
-        with _transaction(connection):
-            if self._version_of(connection) == 0:  # unless another process was quicker
-                for statement in statements_of(TABLES, "INTEGER PRIMARY KEY"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {VERSION}")
-
-    def _version_of(self, connection: sqlite3.Connection) -> int:
-        """Return the version of the tables, 0 if there are none.
-
-        Raises:
-            StoreError: If it is another database, or of a later version.
-        """
-        ((application,),) = connection.execute("PRAGMA application_id")
-        ((version,),) = connection.execute("PRAGMA user_version")
-        ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master")
-        if tables and application != _APPLICATION:
-            raise StoreError(f"{self._file} is another database, and no store of mainstem: name another file")
-        if version > VERSION:
-            raise StoreError(
-                f"{self._file} is of a later version of mainstem (its schema is {version}, this one knows {VERSION}): "
-                "update mainstem"
-            )
-        return int(version) if tables else 0
+            self._connection = open_file(self._file, self.schema)
+        self._log = WriteAheadLog(self._file)
 
     @contextmanager
     def _errors(self) -> Generator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self._file}: {error}") from error
+            raise explain(self._file, error) from error
 
     @contextmanager
     def _transaction(self, *, writes: bool) -> Generator[_SqliteSession]:
@@ -106,25 +58,28 @@ class SqliteStore(SqlStore):
             raise StoreError(
                 f"{self._file} was opened before this process was forked, and cannot be used here: open it again"
             )
-        with self._lock, self._errors(), _transaction(self._connection, "IMMEDIATE" if writes else "DEFERRED"):
-            yield _SqliteSession(self._connection)
+        with self._lock, self._errors():
+            if writes:
+                self._log.keep_short(self._connection)
+            with self._current(writes=writes):
+                yield _SqliteSession(self._connection)
+
+    @contextmanager
+    def _current(self, *, writes: bool) -> Generator[None]:
+        """Begin a transaction in tables that are still those which this version knows."""
+        with transaction(self._connection, writes=writes) as version:
+            if version != self.schema.version:
+                raise StoreError(
+                    f"{self._file} was brought up to date by another version of mainstem meanwhile (its schema is "
+                    f"{version} now, and was {self.schema.version}): start this program again, with that version"
+                )
+            yield
 
     def close(self) -> None:
-        with self._lock:
+        if os.getpid() != self._process:
+            return  # it is not this process's
+        with self._lock, self._errors():
             self._connection.close()
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Generator[None]:
-    connection.execute(f"BEGIN {kind}")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # After some errors, such as a full disk, SQLite has rolled back by itself.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 class _SqliteSession:

@@ -18,7 +18,7 @@ pipeline.run([1], run_id="a", guarantee="exactly once")  # expect: arg-type, rep
 pipeline.run([1], run_id="a", max_reject=1)  # expect: call-arg, reportCallIssue
 pipeline.run([1], store=1)  # expect: arg-type, reportArgumentType
 options: RunOptions = {"stroe": "x"}  # expect: typeddict-unknown-key, reportAssignmentType
-PostgresSource("postgresql://x/y", "SELECT 1", key=1)  # expect: call-overload, reportCallIssue, reportArgumentType
+PostgresSource("postgresql://x/y", "SELECT 1", key=1)  # expect: call-overload, reportArgumentType
 
 
 def read(folder: Path) -> int:
