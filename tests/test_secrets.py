@@ -86,6 +86,16 @@ def test_a_secret_is_nowhere_in_the_store(record: Any, tmp_path: Path) -> None:
     assert CANARY.encode() not in files
 
 
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_a_secret_is_left_out_of_an_error_that_holds_the_record(record: Any) -> None:
+    def miss(record: Any) -> Any:
+        raise KeyError(record)
+
+    pipeline = Pipeline[list[Any], list[Any]]("logins").map(miss, continue_on_error=True)
+    entry = pipeline.run([record], secret_fields={"password"}).context.errors[0]
+    assert CANARY not in repr((entry, entry.error, str(entry.error)))
+
+
 def test_the_data_itself_is_what_it_was() -> None:
     seen: list[Any] = []
     Pipeline[list[Any], list[Any]]("logins").map(seen.append).run([LOGIN])

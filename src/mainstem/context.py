@@ -185,12 +185,13 @@ class PipelineContext:
             self._add(entry)
 
     def _add(self, entry: StageError) -> StageError:
-        if self.secrets is not None and entry.index is not None:
+        is_reject = entry.index is not None or entry.record is not None
+        if self.secrets is not None and is_reject:
             record, is_redacted = self.secrets.redact(entry.record, entry.error)
             if is_redacted:
                 entry = replace(entry, record=record, is_redacted=True)
         limit = self.reject_limit
-        if limit is None or entry.index is None:
+        if limit is None or not is_reject:
             self.errors.append(entry)
             return entry
         limit.check_open()

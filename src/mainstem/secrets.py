@@ -70,7 +70,7 @@ class Secrets:
         redacted = self._without(record, found, 0)
         if found:
             texts = sorted({text for value in found for text in _texts_of(value)}, key=len, reverse=True)
-            _redact_error(error, [text for text in texts if len(text) >= SHORTEST], 0)
+            self._redact_error(error, [text for text in texts if len(text) >= SHORTEST], 0)
         return redacted, bool(found)
 
     def _without(self, value: Any, found: list[Any], depth: int) -> Any:
@@ -118,6 +118,19 @@ class Secrets:
     def _hide(self, value: Any, found: list[Any]) -> Any:
         found.append(value)
         return SHOWN
+
+    def _redact_error(self, error: BaseException, texts: Collection[str], depth: int) -> None:
+        """Leave secrets out of an error, its notes and its causes."""
+        if depth > _DEEPEST:
+            return
+        error.args = tuple(
+            _redact(each, texts) if isinstance(each, str) else self._without(each, [], 1) for each in error.args
+        )
+        notes: list[str] = getattr(error, "__notes__", [])
+        notes[:] = [_redact(note, texts) for note in notes]
+        for cause in (error.__cause__, error.__context__):
+            if cause is not None:
+                self._redact_error(cause, texts, depth + 1)
 
     def _names_of_lines(self) -> frozenset[str]:
         if self._of_lines is None:
@@ -198,21 +211,7 @@ def _texts_of(value: Any) -> Iterator[str]:
         return
 
 
-def _redact_error(error: BaseException, texts: Collection[str], depth: int) -> None:
-    """Leave texts out of an error, its notes and its causes."""
-    if depth > _DEEPEST or not texts:
-        return
-    error.args = tuple(_redact(each, texts) for each in error.args)
-    notes: list[str] = getattr(error, "__notes__", [])
-    notes[:] = [_redact(note, texts) for note in notes]
-    for cause in (error.__cause__, error.__context__):
-        if cause is not None:
-            _redact_error(cause, texts, depth + 1)
-
-
-def _redact(value: Any, texts: Collection[str]) -> Any:
-    if not isinstance(value, str):
-        return value
+def _redact(value: str, texts: Collection[str]) -> str:
     for text in texts:
         value = value.replace(text, SHOWN)
     return value

@@ -159,7 +159,7 @@ class RunBatches:
 
 def rejects_of(errors: Sequence[StageError]) -> list[NewReject]:
     """Return those of the errors that are rejected records, as the store keeps them."""
-    return [new_reject(entry) for entry in errors if entry.index is not None]
+    return [new_reject(entry) for entry in errors if entry.index is not None or entry.record is not None]
 
 
 def counts_of(progress: StageProgress) -> StageCounts:
