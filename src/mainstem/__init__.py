@@ -80,6 +80,8 @@ if TYPE_CHECKING:
     from mainstem.attribution import Bottleneck, Remedy
     from mainstem.durable.ledger import RejectLedger
     from mainstem.durable.options import RunOptions
+    from mainstem.durable.record_reader import TraceError
+    from mainstem.durable.why import RecordFate, RecordStep, RecordTrace, explain_record
     from mainstem.etl import create_etl_pipeline
     from mainstem.retry import RetryPolicy
     from mainstem.run_times import RunPart, RunTimes
@@ -105,6 +107,8 @@ _LATE = {
     ),
     "durable.ledger": ("RejectLedger",),
     "durable.options": ("RunOptions",),
+    "durable.record_reader": ("TraceError",),
+    "durable.why": ("RecordFate", "RecordStep", "RecordTrace", "explain_record"),
     "etl": ("create_etl_pipeline",),
     "retry": ("RetryPolicy",),
     "run_times": (
@@ -182,6 +186,9 @@ __all__ = [
     "PipelineStage",
     "PipelineStream",
     "Position",
+    "RecordFate",
+    "RecordStep",
+    "RecordTrace",
     "RecordsStage",
     "RejectError",
     "RejectLedger",
@@ -220,6 +227,7 @@ __all__ = [
     "TapStage",
     "ThrottleStage",
     "TopK",
+    "TraceError",
     "TumblingWindow",
     "UnboundedStageError",
     "UnchangedStage",
@@ -237,6 +245,7 @@ __all__ = [
     "create_etl_pipeline",
     "current_context",
     "default_event_bus",
+    "explain_record",
     "fan_out",
     "open_store",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import mainstem
+from mainstem.cli.main import main
 
 SOURCE = str(Path(mainstem.__file__).parents[1])
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -70,5 +71,26 @@ def mainstem_command(tmp_path: Path) -> Run:
             timeout=30,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def mainstem_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Do the same in this process, for tests that need no process of their own: that is many times as fast."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        for name, text in more.items():
+            monkeypatch.setenv(name, text)
+        capsys.readouterr()
+        before = {*sys.modules}
+        code = main(arguments)
+        for name in {*sys.modules} - before:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+                del sys.modules[name]  # as in a new process
+        written = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, written.out, written.err)
 
     return run

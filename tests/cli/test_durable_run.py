@@ -42,8 +42,8 @@ def status(folder: Path) -> RunStatus:
         store.close()
 
 
-def test_the_closing_lines_say_the_guarantee_the_store_and_how_to_look_at_the_rejects(mainstem_command: Run) -> None:
-    ran = mainstem_command(*DAILY, "--guarantee", "exactly-once")
+def test_the_closing_lines_say_the_guarantee_the_store_and_how_to_look_at_the_rejects(mainstem_here: Run) -> None:
+    ran = mainstem_here(*DAILY, "--guarantee", "exactly-once")
     assert ran.returncode == 0, ran.stderr
     assert "durable: run monday, exactly-once, 21 batches committed, kept in sqlite:///mainstem.db" in ran.stdout
     assert f"{len(REJECTED)} rejected ({len(REJECTED)} open)" in ran.stdout
@@ -51,9 +51,9 @@ def test_the_closing_lines_say_the_guarantee_the_store_and_how_to_look_at_the_re
     assert "to go on" not in ran.stdout
 
 
-def test_a_run_that_has_completed_is_exit_code_0_and_loads_nothing(mainstem_command: Run, tmp_path: Path) -> None:
-    mainstem_command(*DAILY)
-    again = mainstem_command(*DAILY)
+def test_a_run_that_has_completed_is_exit_code_0_and_loads_nothing(mainstem_here: Run, tmp_path: Path) -> None:
+    mainstem_here(*DAILY)
+    again = mainstem_here(*DAILY)
     assert (again.returncode, again.stdout) == (0, "")
     assert "run 'monday' of pipeline 'daily' has completed on 20" in again.stderr
     assert "give another --run-id" in again.stderr
@@ -140,33 +140,33 @@ def test_a_run_that_somebody_works_on_is_exit_code_4(mainstem_command: Run, tmp_
     assert f"is being worked on by process {process.pid}" in second.stderr
 
 
-def test_a_changed_input_is_refused_until_it_is_forced(mainstem_command: Run, tmp_path: Path) -> None:
-    assert mainstem_command(*DAILY, "--max-rejects", "5").returncode == 1
+def test_a_changed_input_is_refused_until_it_is_forced(mainstem_here: Run, tmp_path: Path) -> None:
+    assert mainstem_here(*DAILY, "--max-rejects", "5").returncode == 1
     orders = tmp_path / "orders.csv"
     orders.write_text(orders.read_text().replace("1,0.5", "1,0.7"))
-    refused = mainstem_command(*DAILY)
+    refused = mainstem_here(*DAILY)
     assert (refused.returncode, refused.stdout) == (3, "")
     assert "the input is not the one that run 'monday' of pipeline 'daily' began with" in refused.stderr
     assert "go on all the same with --force" in refused.stderr
-    assert mainstem_command(*DAILY, "--force").returncode == 0
+    assert mainstem_here(*DAILY, "--force").returncode == 0
     assert loaded(tmp_path) == sorted(LOADED)
 
 
-def test_a_changed_pipeline_is_refused_with_the_difference(mainstem_command: Run) -> None:
-    mainstem_command(*DAILY, "--max-rejects", "5")
-    refused = mainstem_command(*DAILY, "--set", "database=sqlite:///other.db")
+def test_a_changed_pipeline_is_refused_with_the_difference(mainstem_here: Run) -> None:
+    mainstem_here(*DAILY, "--max-rejects", "5")
+    refused = mainstem_here(*DAILY, "--set", "database=sqlite:///other.db")
     assert refused.returncode == 3
     assert "stage 'load': table.path is 'other.db'; it was 'orders.db'" in refused.stderr
 
 
-def test_a_guarantee_that_cannot_be_given_is_refused(mainstem_command: Run, write: Write) -> None:
+def test_a_guarantee_that_cannot_be_given_is_refused(mainstem_here: Run, write: Write) -> None:
     write("loads.py", "from mainstem import create_etl_pipeline\nflow = create_etl_pipeline(lambda: [1], int, print)")
-    refused = mainstem_command("run", "loads.py:flow", "--run-id", "x", "--guarantee", "exactly-once")
+    refused = mainstem_here("run", "loads.py:flow", "--run-id", "x", "--guarantee", "exactly-once")
     assert (refused.returncode, refused.stdout) == (3, "")
     assert "cannot run exactly-once" in refused.stderr
 
 
-def test_what_is_no_store_is_refused(mainstem_command: Run, tmp_path: Path) -> None:
+def test_what_is_no_store_is_refused(mainstem_here: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.db").write_text("milk, bread\n" * 100)
     for place, message in [
         ("notes.db", "notes.db: file is not a database"),
@@ -174,7 +174,7 @@ def test_what_is_no_store_is_refused(mainstem_command: Run, tmp_path: Path) -> N
         ("mysql://host/runs", "the scheme 'mysql' is none of these"),
         (":memory:", "a store in memory is gone when the process ends"),
     ]:
-        refused = mainstem_command(*DAILY, "--store", place)
+        refused = mainstem_here(*DAILY, "--store", place)
         assert (refused.returncode, refused.stdout) == (3, "")
         assert message in refused.stderr
         assert "Traceback" not in refused.stderr
@@ -194,9 +194,9 @@ def test_what_is_no_store_is_refused(mainstem_command: Run, tmp_path: Path) -> N
         (["--guarantee", "twice"], "twice"),
     ],
 )
-def test_options_that_are_out_of_range_are_wrong_usage(mainstem_command: Run, options: list[str], message: str) -> None:
+def test_options_that_are_out_of_range_are_wrong_usage(mainstem_here: Run, options: list[str], message: str) -> None:
     named = [] if options[0] == "--run-id" else ["--run-id", "monday"]
-    ran = mainstem_command("run", "shop.py:daily", *named, *options)
+    ran = mainstem_here("run", "shop.py:daily", *named, *options)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert message in ran.stderr
     assert "\x1b" not in ran.stderr
@@ -204,23 +204,23 @@ def test_options_that_are_out_of_range_are_wrong_usage(mainstem_command: Run, op
 
 
 @pytest.mark.parametrize("option", [["--force"], ["--commit-every", "10"], ["--guarantee", "exactly-once"]])
-def test_options_of_durable_runs_need_a_run_to_be_durable(mainstem_command: Run, option: list[str]) -> None:
-    ran = mainstem_command("run", "shop.py:daily", *option)
+def test_options_of_durable_runs_need_a_run_to_be_durable(mainstem_here: Run, option: list[str]) -> None:
+    ran = mainstem_here("run", "shop.py:daily", *option)
     assert ran.returncode == 2
     assert f"{option[0]} is for a durable run: give a --run-id, a --store or both" in ran.stderr
 
 
-def test_rejects_beyond_the_limit_fail_the_run_and_show_how_to_go_on(mainstem_command: Run) -> None:
-    ran = mainstem_command(*DAILY, "--max-rejects", "5")
+def test_rejects_beyond_the_limit_fail_the_run_and_show_how_to_go_on(mainstem_here: Run) -> None:
+    ran = mainstem_here(*DAILY, "--max-rejects", "5")
     assert ran.returncode == 1
     assert "6 records are rejected, and max_rejects is 5" in ran.stderr
     command = "mainstem run shop.py:daily --run-id monday --commit-every 100 --max-rejects 5"
     assert f"to go on after the last batch: {command}\n" in ran.stdout
 
 
-def test_secrets_are_neither_shown_nor_kept(mainstem_command: Run, tmp_path: Path) -> None:
+def test_secrets_are_neither_shown_nor_kept(mainstem_here: Run, tmp_path: Path) -> None:
     secrets = ["--set", "password=hunter2hunter2", "--max-rejects", "5"]
-    ran = mainstem_command(*DAILY, *secrets)
+    ran = mainstem_here(*DAILY, *secrets)
     assert "--set 'password=<secret>'" in ran.stdout
     assert "hunter2" not in ran.stdout + ran.stderr
     for file in tmp_path.glob("mainstem.db*"):
@@ -241,26 +241,26 @@ def test_json_says_where_the_run_stands(mainstem_command: Run) -> None:
     assert resumed["records_in"] == ORDERS
 
 
-def test_more_rejects_than_are_held_in_memory_are_counted_exactly(mainstem_command: Run, tmp_path: Path) -> None:
+def test_more_rejects_than_are_held_in_memory_are_counted_exactly(mainstem_here: Run, tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text("id,amount\n" + "".join(f"{number},x\n" for number in range(12_345)))
-    ran = mainstem_command("run", "shop.py:daily", "--run-id", "monday")
+    ran = mainstem_here("run", "shop.py:daily", "--run-id", "monday")
     assert ran.returncode == 0, ran.stderr
     assert "12,345 rejected (12,345 open)" in ran.stdout
     assert "of the first 10,000" in ran.stdout
 
 
-def test_records_that_hold_escape_sequences_are_shown_escaped(mainstem_command: Run, tmp_path: Path) -> None:
+def test_records_that_hold_escape_sequences_are_shown_escaped(mainstem_here: Run, tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text("id,amount\n1,\x1b]52;c;aGk=\x07\u202e\n")
-    ran = mainstem_command(*DAILY)
+    ran = mainstem_here(*DAILY)
     assert ran.returncode == 0
     assert not set("\x1b\x07\u202e") & set(ran.stdout + ran.stderr)
     assert "1 rejected (1 open)" in ran.stdout
 
 
-def test_replayed_rejects_are_told_from_open_ones(mainstem_command: Run, tmp_path: Path) -> None:
-    mainstem_command(*DAILY, "--max-rejects", "5")
+def test_replayed_rejects_are_told_from_open_ones(mainstem_here: Run, tmp_path: Path) -> None:
+    mainstem_here(*DAILY, "--max-rejects", "5")
     store = open_store(tmp_path / "mainstem.db")
     store.change_rejects(RejectQuery(ids=[1]), RejectState.DISCARDED, among=[RejectState.OPEN])
     store.close()
-    ran = mainstem_command(*DAILY)
+    ran = mainstem_here(*DAILY)
     assert f"{len(REJECTED)} rejected ({len(REJECTED) - 1} open, 1 discarded)" in ran.stdout

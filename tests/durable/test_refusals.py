@@ -133,7 +133,7 @@ def test_a_changed_file_is_refused_once_some_of_it_is_loaded(store: Path, tmp_pa
     with pytest.raises(SourceChangedError, match="sha256_of_ends"):
         made().run(store=store, run_id="a")
     assert made().run(store=store, run_id="a", force=True).success
-    assert len(sink.rows) == 100
+    assert len(sink.rows) == 99  # the sink takes no 13
 
 
 @pytest.mark.parametrize("guarantee", ["exactly-once"])

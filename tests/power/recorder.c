@@ -24,7 +24,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum operation { CREATE = 1, WRITE, TRUNCATE, SYNC, UNLINK, RENAME, MKDIR, RMDIR, MARK, OTHER };
+enum operation { CREATE = 1, WRITE, TRUNCATE, SYNC, UNLINK, RENAME, MKDIR, RMDIR, MARK, OTHER, SYNC_FOLDER };
 
 struct entry {
     uint32_t operation, error;
@@ -291,8 +291,9 @@ static int sync_and_log(int handle, long call)
     if (!is_tracked(handle))
         return syscall(call, handle);
     pthread_mutex_lock(&lock);
-    int answer = is_to_fail(SYNC) ? -1 : (int)syscall(call, handle);
-    log_entry(SYNC, answer == 0 ? 0 : errno, status_of(handle).st_ino, 0, "", "", NULL, 0);
+    struct stat status = status_of(handle);
+    int answer = is_to_fail(S_ISDIR(status.st_mode) ? SYNC_FOLDER : SYNC) ? -1 : (int)syscall(call, handle);
+    log_entry(SYNC, answer == 0 ? 0 : errno, status.st_ino, 0, "", "", NULL, 0);
     pthread_mutex_unlock(&lock);
     return answer;
 }

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from threading import Thread
-from time import monotonic
 from typing import Any
 
 import pytest
+from tests.store.processes import begin_at_once, use
 from tests.store.records import ELSEWHERE, SHAPE, batch, kept, reject, request
 
 from mainstem.errors import (
@@ -28,7 +28,6 @@ from mainstem.store.model import (
     RejectRecord,
     RejectState,
     ReplayOutcome,
-    RunRequest,
     RunStatus,
     StageCounts,
     StageSnapshot,
@@ -403,25 +402,13 @@ def test_a_replay_counts_with_its_batch(store: Store) -> None:
     assert [each.state for each in store.rejects(RejectQuery())] == [REPLAYED, OPEN]
 
 
-def _begin_at_once(url: str, barrier: Any, answers: Any) -> None:
-    store = open_store(url)
-    barrier.wait()
-    try:
-        store.begin(RunRequest(pipeline="p", run_id="a", shape=[], owner=this_process()))
-        answers.put("begun")
-    except RunActiveError:
-        answers.put("refused")
-    barrier.wait()  # so that nobody is gone before all have asked
-    store.close()
-
-
 def test_of_many_who_ask_at_once_one_gets_the_run(store_url: str) -> None:
     open_store(store_url).close()
     spawn = multiprocessing.get_context("forkserver")
     spawn.set_forkserver_preload(["mainstem.store.postgres", "mainstem.store.sqlite"])
     many = 50
     barrier, answers = spawn.Barrier(many), spawn.Queue()
-    processes = [spawn.Process(target=_begin_at_once, args=(store_url, barrier, answers)) for _ in range(many)]
+    processes = [spawn.Process(target=begin_at_once, args=(store_url, barrier, answers)) for _ in range(many)]
     for process in processes:
         process.start()
     found = sorted(answers.get(timeout=50) for _ in processes)
@@ -432,31 +419,10 @@ def test_of_many_who_ask_at_once_one_gets_the_run(store_url: str) -> None:
     assert found == ["begun", *["refused"] * (many - 1)]
 
 
-def _use(url: str, barrier: Any, answers: Any, seconds: float) -> None:
-    barrier.wait()
-    try:
-        store = open_store(url)
-        made, until = 0, monotonic() + seconds
-        while monotonic() < until:
-            made += 1
-            lease = store.begin(request(f"{os.getpid()} {made}", owner=this_process()))
-            store.prepare(lease, batch(1, reject(1)))
-            store.rejects(RejectQuery(limit=5))
-            store.settle(lease, 1)
-            store.finish(lease, RunStatus.COMPLETED)
-            if made % 5 == 0:  # the last one to close a file takes its log away, and the next makes it anew
-                store.close()
-                store = open_store(url)
-        store.close()
-        answers.put(made)
-    except Exception as error:
-        answers.put(repr(error))
-
-
 def test_eight_processes_make_and_use_one_store_at_once(store_url: str) -> None:
     spawn = multiprocessing.get_context("forkserver")
     barrier, answers = spawn.Barrier(8), spawn.Queue()
-    processes = [spawn.Process(target=_use, args=(store_url, barrier, answers, 5.0)) for _ in range(8)]
+    processes = [spawn.Process(target=use, args=(store_url, barrier, answers, 5.0)) for _ in range(8)]
     for process in processes:
         process.start()
     found = [answers.get(timeout=50) for _ in processes]

@@ -18,7 +18,7 @@ from mainstem.cli.run import CommandOptions, run_target
 from mainstem.cli.runs_app import PipelineName, make_runs_app
 from mainstem.cli.usage import UsageError
 from mainstem.cli.why import WhyCommand, why
-from mainstem.errors import MainstemError
+from mainstem.errors import GuaranteeError, MainstemError, PipelineChangedError, RunActiveError
 
 _RUN_HELP = """\
 Run a pipeline, and report what each stage did.
@@ -222,5 +222,7 @@ def run_app(arguments: Sequence[str]) -> int:
         return ExitCode.WRONG_USAGE
     except MainstemError as error:
         print_message(plain_console(stderr=True), str(error), style="bold red")
-        return ExitCode.FAILED
+        if isinstance(error, RunActiveError):
+            return ExitCode.RUN_ACTIVE
+        return ExitCode.REFUSED if isinstance(error, (PipelineChangedError, GuaranteeError)) else ExitCode.FAILED
     return code if isinstance(code, int) else 0

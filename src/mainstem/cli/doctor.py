@@ -7,20 +7,20 @@ import platform
 import sqlite3
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Literal, TypeAlias
 
 from rich.text import Text
 
 from mainstem import __version__
+from mainstem.cli.doctor_store import store_findings
 from mainstem.cli.escape import plain_console, printable
 from mainstem.cli.exit_code import ExitCode
+from mainstem.cli.finding import Finding, Level
 from mainstem.errors import describe_error
 
-Level: TypeAlias = Literal["ok", "note", "warning", "broken"]
 _STYLES: dict[Level, str] = {"ok": "green", "note": "dim", "warning": "bold yellow", "broken": "bold red"}
 
 OLDEST_PYTHON = (3, 11)
@@ -42,29 +42,12 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 """The packages of each extra."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a look at one thing found.
-
-    Attributes:
-        name: What was looked at.
-        level: How it is: ``broken`` if durable runs cannot do with it.
-        text: What was found, and what to do.
-    """
-
-    name: str
-    level: Level
-    text: str
-
-
 def doctor(store: str | None, *, as_json: bool) -> int:
     """Look at everything, and say what was found.
 
     Returns:
         1 if something is broken, else 0.
     """
-    from mainstem.cli.doctor_store import store_findings
-
     findings: list[Finding] = []
     console = plain_console()
     for each in (*_program_findings(), *store_findings(store)):

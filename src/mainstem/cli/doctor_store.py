@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from mainstem.cli.doctor import Finding, Level
+from mainstem.cli.finding import Finding, Level
 from mainstem.cli.stores import existing_store, store_file, store_place
 from mainstem.errors import MainstemError, MissingExtraError, describe_error
 from mainstem.secrets import redact_url

@@ -12,6 +12,7 @@ from mainstem.cli.outcome import Outcome
 from mainstem.cli.report import is_plain
 from mainstem.context import StageError, StageProgress
 from mainstem.endpoints import LoadReport
+from mainstem.engine.stage_errors import RecentErrors
 from mainstem.errors import describe_error
 
 ERRORS_INCLUDED = 100
@@ -39,13 +40,19 @@ def to_json(outcome: Outcome) -> str:
         "explanation": None if outcome.result is None else outcome.result.explain(),
         "durable": None if outcome.durable is None else durable_document(outcome.durable),
         "errors": {
-            "count": len(outcome.context.errors),
+            "count": _errors_counted(outcome),
             "first": [_entry(each) for each in outcome.context.errors[:ERRORS_INCLUDED]],
         },
     }
     if outcome.result is not None and outcome.status == "completed":
         document.update(_output(outcome.result.data))
     return json.dumps(document, indent=2, allow_nan=False)
+
+
+def _errors_counted(outcome: Outcome) -> int:
+    """Return how many errors there were in this attempt, of which a durable run holds only the last."""
+    errors = outcome.context.errors
+    return errors.total if isinstance(errors, RecentErrors) else len(errors)
 
 
 def _counts(counts: StageProgress) -> dict[str, int]:

@@ -110,7 +110,8 @@ class CsvSource(SourceStage[T]):
         self._model = model_of(record_type, "CsvSource")
         if isinstance(null_values, str):
             raise TypeError(f"null_values must be a collection of texts, such as ({null_values!r},), not one text")
-        self._parse = None if self._model is None else text_record_parser(self._model, frozenset(null_values))
+        self._null_values = frozenset(null_values)
+        self._parse = None if self._model is None else text_record_parser(self._model, self._null_values)
         self._continue_on_error = continue_on_error
         self._format = CsvFormat(delimiter, encoding)
         self._format_of_text = CsvFormat(delimiter, "utf-8")

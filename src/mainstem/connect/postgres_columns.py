@@ -192,8 +192,8 @@ def create_statement(table: str, columns: Sequence[Column], key: Sequence[str]) 
     return f"CREATE TABLE {quoted(table)} ({', '.join(parts)})"
 
 
-def _limits(kind: str, modifier: int) -> dict[str, int]:
-    """Return what a type modifier, as ``pg_attribute`` has it, says of the values."""
+def _limits(kind: str, modifier: int) -> dict[str, Any]:
+    """Return the fields of a ``Column`` that a type modifier, as ``pg_attribute`` has it, says."""
     if modifier < 0:
         return {}
     if kind in ("varchar", "bpchar"):

@@ -232,7 +232,8 @@ class _Reading:
             raise
 
     def _pass_over(self, connection: psycopg.Connection[Any], cursor: Any) -> None:
-        passed = connection.execute(f"MOVE FORWARD {self._passed_over:d} IN {_CURSOR}").statusmessage or "MOVE 0"  # pyright: ignore[reportArgumentType, reportCallIssue]
+        statement: Any = f"MOVE FORWARD {self._passed_over:d} IN {_CURSOR}"
+        passed = connection.execute(statement).statusmessage or "MOVE 0"
         if int(passed.split()[-1]) < self._passed_over:
             raise ConnectError(
                 f"{redact_url(self._url)}: cannot go on at row {self._passed_over}: the query now gives fewer rows; "

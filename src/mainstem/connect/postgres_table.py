@@ -23,7 +23,7 @@ from mainstem.secrets import redact_url
 if TYPE_CHECKING:
     import psycopg
 
-_LOCK_MILLISECONDS = 30_000
+_SET_LOCK_TIMEOUT = "SET lock_timeout = '30s'"
 
 
 class PostgresTable(TableTarget):
@@ -62,7 +62,7 @@ class PostgresTable(TableTarget):
     def _connect(self, *, autocommit: bool) -> psycopg.Connection[Any]:
         connection = open_connection(self.url, autocommit=True, client_encoding="UTF8")
         with postgres_errors(self.url):
-            connection.execute(f"SET lock_timeout = {_LOCK_MILLISECONDS}")
+            connection.execute(_SET_LOCK_TIMEOUT)
             connection.execute("SET synchronous_commit = on")
         connection.autocommit = autocommit
         return connection

@@ -58,10 +58,9 @@ def with_fields(reject: RejectRecord, fields: Mapping[str, Any]) -> str:
         RejectError: If the record has no such field, or no fields at all, or secret ones are still left out.
     """
     record = record_of(reject)
-    kind: type[Any] = type(record)
+    names = names_of(record.__class__)
     if isinstance(record, dict):
         return _complete(reject, encode({**record, **fields}))
-    names = names_of(kind)
     if names is None:
         raise reject_error(reject, f"its record is of type {type(record).__name__} and has no fields: give it whole")
     unknown = [name for name in fields if name not in names]

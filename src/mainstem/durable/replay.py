@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from anyio import CancelScope
 from anyio.to_thread import run_sync
@@ -118,18 +118,17 @@ class Replay:
 
     def _checked_sink(self) -> SinkStage[Any]:
         last = self._stages[-1] if self._stages else None
-        if not isinstance(last, SinkStage):
+        if not _is_sink(last):
             raise RejectError(
                 f"pipeline {self._pipeline!r} ends in no sink, so there is nothing that its rejects could be loaded "
                 "into: run it anew on a mended input, or discard them"
             )
-        sink: SinkStage[Any] = last
-        if sink.replaces:
+        if last.replaces:
             raise RejectError(
-                f"sink {self._names[-1]!r} replaces {sink.target} as a whole, and nothing can be added to it: run the "
+                f"sink {self._names[-1]!r} replaces {last.target} as a whole, and nothing can be added to it: run the "
                 "pipeline anew on a mended input, or discard the rejects"
             )
-        return sink
+        return last
 
     def _find_run(self) -> RunRecord:
         found = self._store.runs(pipeline=self._pipeline, run_id=self._of, limit=1)
@@ -311,6 +310,10 @@ class Replay:
                 raise
             add_note_once(error, f"and the store could not take note of it: {describe_error(failure)}")
         fault("run ended")
+
+
+def _is_sink(stage: object) -> TypeGuard[SinkStage[Any]]:
+    return isinstance(stage, SinkStage)
 
 
 def _models_of(stage: object) -> list[type[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeGuard
 
 from mainstem.endpoints import SourceStage
 from mainstem.stage import PipelineStage, StageKind
@@ -127,12 +127,19 @@ def _manner_of(stage: PipelineStage[Any, Any], within: tuple[str, ...]) -> Manne
         return Manner.ALONE
     if isinstance(stage, (ThrottleStage, JoinStage)):
         return Manner.AFRESH
-    if within or not isinstance(stage, StatefulStage):  # of nested pipelines no states are kept
+    if within or not _is_stateful(stage):  # of nested pipelines no states are kept
         return Manner.BLOCKED
-    stateful: StatefulStage[Any, Any] = stage
-    state: type[StageState[Any, Any]] = type(stateful.begin())
+    state: type[StageState[Any, Any]] = type(stage.begin())
     # One that has something left at the end of the input gave it then.
     return Manner.KEPT if "finish" not in _overridden(state) else Manner.BLOCKED
+
+
+def _is_stateful(stage: object) -> TypeGuard[StatefulStage[Any, Any]]:
+    return isinstance(stage, StatefulStage)
+
+
+def _is_split(stage: object) -> TypeGuard[SplitStage[Any, Any]]:
+    return isinstance(stage, SplitStage)
 
 
 def _overridden(state: type[StageState[Any, Any]]) -> set[str]:
@@ -146,8 +153,8 @@ def _from(path: str, steps: Sequence[Step]) -> Sequence[Step] | None:
     for at, step in enumerate(steps):
         if step.path == path:
             return steps[at:]
-        if isinstance(step.stage, SplitStage) and path.startswith(f"{step.path}/"):
-            split: SplitStage[Any, Any] = step.stage
+        split: object = step.stage
+        if _is_split(split) and path.startswith(f"{step.path}/"):
             for branch, stage in split.branches.items():
                 within = (*step.within, step.name, branch)
                 inner = _from(path, [*_steps(stage.members, unique_names(stage.members), within)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import math
 import operator
 import re
@@ -12,12 +13,13 @@ from datetime import date, time, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from os import PathLike, fspath
+from hashlib import sha256
+from os import fspath
 from types import BuiltinMethodType, MethodType, ModuleType
-from typing import Any, cast
+from typing import Any
 
 from mainstem.records import field_hints
-from mainstem.secrets import SHOWN, redact_url
+from mainstem.secrets import SHOWN, redact_url, secret_names
 from mainstem.stage import PipelineStage
 from mainstem.stages.record_function import RecordFunction
 from mainstem.typecheck import show
@@ -28,6 +30,9 @@ _NO_MATTER = frozenset(("concurrency", "retry", "timeout", "time_limit", "contin
 """Parameters that change nothing of the answer: they may be mended between two attempts."""
 _SECRET = re.compile(r"(?i)password|passwd|secret|token|api_?key|credential")
 _DEEPEST = 12
+_MOST = 100
+"""Members of a collection from which on its hash stands for it."""
+_MADE_OF_ARGUMENTS: frozenset[type[Any]] = frozenset((operator.itemgetter, operator.attrgetter, operator.methodcaller))
 _kind_of: Callable[[object], type[Any]] = type
 
 
@@ -35,8 +40,9 @@ def shape_of(stages: Sequence[PipelineStage[Any, Any]], names: Sequence[str]) ->
     """Return for each stage its name, its class, its law, and the parameters that its answer depends on.
 
     A function counts by its name, so that it can be mended, and a lambda or closure moved; with it count the arguments
-    of a ``partial``, and the object that a method is of. A record type counts by its name and its fields, an object of a
-    class that is neither a dataclass nor of mainstem by the name of its class. Passwords are left out.
+    of a ``partial``, and the object that a method is of. A record type counts by its name and its fields, an object
+    of a class that is neither a dataclass nor of mainstem by the name of its class, and much data by its hash.
+    Passwords are left out.
 
     Args:
         stages: The stages.
@@ -52,16 +58,20 @@ def _of_stage(stage: PipelineStage[Any, Any], depth: int) -> dict[str, Any]:
     members = stage.members if inner is None and len(stage.members) > 1 else inner
     if members is not None:
         return {**shape, "stages": [{"name": each.name, **_of_stage(each, depth + 1)} for each in members]}
-    return {**shape, **_parameters(stage, _OF_EVERY_STAGE | kind.not_in_shape, depth)}
+    return {**shape, **_parameters(stage, _OF_EVERY_STAGE, depth)}
 
 
 def _parameters(owner: object, left_out: frozenset[str], depth: int) -> dict[str, Any]:
     """Return the attributes of an object in plain values, by name."""
     found: dict[str, Any] = {}
+    not_in_shape: frozenset[str] = getattr(type(owner), "not_in_shape", frozenset())
+    left_out = left_out | _NO_MATTER | not_in_shape
+    secret = secret_names(_kind_of(owner))  # type: ignore[arg-type]  # classes are hashable
     for name, value in sorted(_attributes(owner).items()):
         bare = name.lstrip("_")
-        if bare not in _NO_MATTER and bare not in left_out and not name.startswith("__"):
-            found[bare] = SHOWN if isinstance(value, str) and _SECRET.search(bare) else _plain(value, depth + 1)
+        if bare not in left_out and not name.startswith("__"):
+            is_secret = name in secret or (isinstance(value, str) and _SECRET.search(bare))
+            found[bare] = SHOWN if is_secret else _plain(value, depth + 1)
     return found
 
 
@@ -79,16 +89,16 @@ def _plain(value: Any, depth: int) -> Any:
         return value
     if kind is float:
         return value if math.isfinite(value) else repr(value)
-    if kind is str:
-        return redact_url(value)
+    if issubclass(kind, str) and not issubclass(kind, Enum):
+        return redact_url(str.__str__(value))
     if issubclass(kind, Enum):
         return f"{kind.__qualname__}.{value.name}"
     if issubclass(kind, (date, time, timedelta, tzinfo, Decimal, Fraction, bytes, complex, range)):
         return repr(value)
     if issubclass(kind, re.Pattern):
         return {"pattern": _plain(value.pattern, depth), "flags": value.flags}
-    if issubclass(kind, PathLike):
-        return redact_url(str(fspath(value)))
+    if hasattr(kind, "__fspath__"):
+        return redact_url(f"{fspath(value)}")
     if depth > _DEEPEST:
         return kind.__qualname__
     if issubclass(kind, (Mapping, list, tuple, set, frozenset)):
@@ -97,28 +107,36 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 def _of_collection(value: Any, depth: int) -> Any:
-    if isinstance(value, Mapping):
-        items = cast("Mapping[Any, Any]", value)
+    kind = _kind_of(value)
+    if issubclass(kind, Mapping):
+        items: Mapping[Any, Any] = value
         if items and all(isinstance(each, RecordFunction) for each in items.values()):
             # They are asked in their order, and two objects of JSON are the same in whatever order.
-            return [[_key(key), _plain(each, depth + 1)] for key, each in items.items()]
-        return {_key(key): _plain(each, depth + 1) for key, each in items.items()}
-    members = [_plain(each, depth + 1) for each in cast("Iterable[Any]", value)]
-    return sorted(members, key=repr) if isinstance(value, (set, frozenset)) else members
+            return [[_plain(key, depth + 1), _plain(each, depth + 1)] for key, each in items.items()]
+        if all(type(key) is str for key in items):
+            return _shortened({key: _plain(each, depth + 1) for key, each in items.items()})
+        pairs = ([_plain(key, depth + 1), _plain(each, depth + 1)] for key, each in items.items())
+        return _shortened(sorted(pairs, key=repr))
+    members = [_plain(each, depth + 1) for each in value]
+    return _shortened(sorted(members, key=repr) if issubclass(kind, (set, frozenset)) else members)
 
 
-def _key(key: Any) -> str:
-    return key if type(key) is str else str(_plain(key, _DEEPEST))
+def _shortened(plain: Any) -> Any:
+    """Return what stands for data that may be much, such as the records that others are joined with."""
+    if len(plain) <= _MOST:
+        return plain
+    text = json.dumps(plain, sort_keys=True)
+    return {"length": len(plain), "sha256": sha256(text.encode("ascii")).hexdigest()}
 
 
 def _of_object(value: Any, kind: type[Any], depth: int) -> Any:
-    if isinstance(value, PipelineStage):
-        stage = cast("PipelineStage[Any, Any]", value)
+    if issubclass(kind, PipelineStage):
+        stage: PipelineStage[Any, Any] = value
         return {"name": stage.name, **_of_stage(stage, depth)}
-    if isinstance(value, RecordFunction):
+    if issubclass(kind, RecordFunction):
         return _plain(value.function, depth)
-    if isinstance(value, type):
-        return _of_class(cast("type[Any]", value))
+    if issubclass(kind, type):
+        return _of_class(value)
     called = _of_callable(value, depth)
     if called is not None:
         return called
@@ -139,17 +157,18 @@ def _of_class(kind: type[Any]) -> Any:
 
 def _of_callable(value: Any, depth: int) -> Any:
     """Return what stands for a function and the like; ``None`` of anything else."""
-    if isinstance(value, functools.partial):
-        made = cast("functools.partial[Any]", value)
+    kind = _kind_of(value)
+    if issubclass(kind, functools.partial):
+        made: functools.partial[Any] = value
         keywords = dict(sorted(made.keywords.items()))
         return {
             "partial": _plain(made.func, depth + 1),
             "arguments": _plain(made.args, depth + 1),
             **({"keywords": _plain(keywords, depth + 1)} if keywords else {}),
         }
-    if isinstance(value, (operator.itemgetter, operator.attrgetter, operator.methodcaller)):
-        made_by: tuple[Any, ...] = value.__reduce__()  # type: ignore[assignment]
-        return {"type": f"operator.{type(value).__name__}", "arguments": _plain(made_by[1], depth + 1)}
+    if kind in _MADE_OF_ARGUMENTS:
+        _, *arguments = value.__reduce__()
+        return {"type": f"operator.{kind.__name__}", "arguments": _plain(arguments, depth + 1)}
     name: str | None = getattr(value, "__qualname__", None)
     if name is None:
         return None

@@ -55,6 +55,8 @@ class KeyedStage(AggregateStage[Iterable[T], list[tuple[K, R]]], Generic[T, K, R
 class _KeyedPairs(Combiner[T, list[tuple[K, R]], dict[K, Any]]):
     """``GroupBy``, with its answer as pairs, and errors that say which function they came out of."""
 
+    not_in_shape = frozenset(("where",))
+
     def __init__(self, key: RecordFunction, combiner: Combiner[T, R, Any]) -> None:
         self._where = f"in a group by {key.describe()}, with combiner {type(combiner).__name__}"
         self._groups = GroupBy[T, K, R](key.function, combiner)

@@ -44,6 +44,7 @@ class ThrottleStage(StatefulStage[T, T], RecordsStage[T, T]):
     """
 
     expands = False
+    not_in_shape = frozenset(("per", "largest_feed"))
 
     def __init__(self, rate: int, *, per: float = 1.0, name: str | None = None) -> None:
         check_count("rate of ThrottleStage", rate)
