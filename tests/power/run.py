@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.power.recorder import Recorder
 from tests.power.subject import Subject, check_acknowledged
@@ -64,31 +64,34 @@ class Run(Subject):
 
     Args:
         kind: ``"table"`` or ``"csv"``.
+        records: How many records are loaded.
     """
 
     attempts = 4
     depth = 40
 
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
+    def __init__(self, kind: str, records: int = len(RECORDS)) -> None:
+        self.kind = kind
+        self.records = RECORDS[:records]
+        self.options: dict[str, Any] = {"store": STORE, "run_id": _RUN_ID, "commit_every": COMMIT_EVERY}
 
     async def record(self, recorder: Recorder, attempt: int) -> None:
-        sink = self._sink()
-        _mark_batches(type(sink), recorder)
-        if attempt < len(KILLS[self._kind]):
-            kill_at(*KILLS[self._kind][attempt])
-        result = await self._go_on(sink)
+        sink = self.sink()
+        if attempt < len(KILLS[self.kind]):
+            kill_at(*KILLS[self.kind][attempt])
+        with mark_batches(type(sink), recorder):
+            result = await self._go_on(sink)
         assert result.success, result.error
         recorder.mark("completed")
 
     async def check(self, marks: Sequence[str], *, deep: bool) -> None:
-        sink = self._sink()
+        sink = self.sink()
         if deep:
             await self._resume(sink)
             return
         number = await self._resume_by_hand(sink)
         if number is None:
-            self._check_rows(len(RECORDS))
+            self._check_rows(len(self.records))
             return
         check_acknowledged(number, marks)
         if "completed" in marks:
@@ -103,10 +106,18 @@ class Run(Subject):
         else:
             if not result.success:
                 raise Violation(Kind.INCONSISTENT, f"it cannot be gone on with: {result.error}")
-        self._check_rows(len(RECORDS))
+        self.check_end()
+
+    def check_end(self) -> None:
+        """Check that all is there, and nothing twice.
+
+        Raises:
+            Violation: If not.
+        """
+        self._check_rows(len(self.records))
         store = SqliteStore(STORE)
         try:
-            _check_rejects(store, len(RECORDS))
+            _check_rejects(store, len(self.records))
         finally:
             store.close()
 
@@ -134,17 +145,17 @@ class Run(Subject):
             is_of_batch = checkpoint.is_last or checkpoint.position == {"record": records}
             if checkpoint.sequence != number or not is_of_batch:
                 raise Violation(Kind.INCONSISTENT, f"batch {number} has the checkpoint {checkpoint}")
-        if self._kind == "table":
+        if self.kind == "table":
             self._check_rows(records)
         _check_rejects(store, records)
 
     def _check_rows(self, records: int) -> None:
-        found = self._rows()
+        found = self.rows()
         if found != expected_after(records)[0]:
             raise Violation(Kind.INCONSISTENT, f"there are {len(found)} rows, and not those of {records} records")
 
-    def _rows(self) -> list[tuple[int, str]]:
-        if self._kind == "csv":
+    def rows(self) -> list[tuple[int, str]]:
+        if self.kind == "csv":
             with Path("out.csv").open(newline="") as file:
                 return [(int(number), text) for number, text in list(csv.reader(file))[1:]]
         with closing(sqlite3.connect("target.db")) as connection:
@@ -153,19 +164,21 @@ class Run(Subject):
                 return []
             return connection.execute("SELECT id, text FROM numbers ORDER BY rowid").fetchall()
 
-    def _sink(self) -> SinkStage[Any]:
-        if self._kind == "csv":
+    def sink(self) -> SinkStage[Any]:
+        if self.kind == "csv":
             return CsvSink("out.csv", continue_on_error=True, name="load")
         return TableSink("sqlite:///target.db", "numbers", continue_on_error=True, name="load")
 
-    async def _go_on(self, sink: SinkStage[Any]) -> Any:
-        pipeline = (
+    def pipeline(self, sink: SinkStage[Any]) -> Pipeline[Any, Any, Any]:
+        return (
             Pipeline[list[dict[str, Any]], LoadReport](_PIPELINE)
             .add_stage(ValidateRecordsStage(is_wanted, continue_on_error=True, name="validate"))
             .add_stage(DedupeStage(identity))
             .add_stage(sink)
         )
-        return await pipeline.execute(RECORDS, store=STORE, run_id=_RUN_ID, commit_every=COMMIT_EVERY)
+
+    async def _go_on(self, sink: SinkStage[Any]) -> Any:
+        return await self.pipeline(sink).execute(self.records, **self.options)
 
 
 def _check_rejects(store: SqliteStore, records: int) -> None:
@@ -181,7 +194,14 @@ def _request() -> RunRequest:
     )
 
 
-def _mark_batches(kind: Any, recorder: Recorder) -> None:
+class TakesMarks(Protocol):
+    """A recorder, or what stands for one."""
+
+    def mark(self, text: str) -> None: ...
+
+
+@contextmanager
+def mark_batches(kind: Any, marks: TakesMarks) -> Generator[None]:
     """Have each batch marked when a sink of this kind says that it is committed.
 
     This is done to the class, because what an object has belongs to the shape of the pipeline.
@@ -191,21 +211,25 @@ def _mark_batches(kind: Any, recorder: Recorder) -> None:
     async def begin_marked(
         sink: SinkStage[Any], context: PipelineContext, claim: Claim, sequence: int
     ) -> SinkTransaction[Any]:
-        return _Marked(await begin_batch(sink, context, claim, sequence), f"batch {sequence}", recorder)
+        return _Marked(await begin_batch(sink, context, claim, sequence), f"batch {sequence}", marks)
 
     kind.begin_batch = begin_marked
+    try:
+        yield
+    finally:
+        kind.begin_batch = begin_batch
 
 
 class _Marked(SinkTransaction[Any]):
-    def __init__(self, transaction: SinkTransaction[Any], mark: str, recorder: Recorder) -> None:
-        self._transaction, self._mark, self._recorder = transaction, mark, recorder
+    def __init__(self, transaction: SinkTransaction[Any], mark: str, marks: TakesMarks) -> None:
+        self._transaction, self._mark, self._marks = transaction, mark, marks
 
     async def write(self, records: Sequence[Any]) -> int:
         return await self._transaction.write(records)
 
     async def commit(self, position: Position | None = None) -> None:
         await self._transaction.commit(position)
-        self._recorder.mark(self._mark)
+        self._marks.mark(self._mark)
 
     async def abort(self) -> None:
         await self._transaction.abort()

@@ -67,6 +67,26 @@ def test_the_isolation_that_a_database_has_by_default_does_not_matter(
     assert sorted(outcomes) == ["1", *["RunActiveError"] * 7]
 
 
+@pytest.mark.parametrize(("writes", "level"), [(False, "repeatable read"), (True, "read committed")])
+def test_what_is_read_is_of_one_moment_and_what_is_written_follows_the_last(
+    postgres_url: str, admin: psycopg.Connection[Any], writes: bool, level: str
+) -> None:
+    admin.execute(f"ALTER DATABASE {name_of(postgres_url)} SET default_transaction_isolation = 'serializable'")  # type: ignore[call-overload]
+    store = PostgresStore(postgres_url)
+    with store._transaction(writes=writes) as session:
+        assert session.rows("SHOW transaction_isolation") == [(level,)]
+    store.close()
+
+
+def test_of_those_who_open_a_store_at_once_one_makes_the_tables(
+    postgres_url: str, admin: psycopg.Connection[Any]
+) -> None:
+    for store in in_threads(8, lambda: PostgresStore(postgres_url)):
+        assert store.runs() == []
+        store.close()
+    assert admin.execute("SELECT count(*) FROM mainstem.mainstem_version").fetchall() == [(1,)]
+
+
 def test_what_is_done_is_on_the_disk_whatever_the_default_is(postgres_url: str, admin: psycopg.Connection[Any]) -> None:
     def of_the_session(default: str) -> str:
         admin.execute(f"ALTER DATABASE {name_of(postgres_url)} SET synchronous_commit = {default}")  # type: ignore[call-overload]
