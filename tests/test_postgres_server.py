@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import shutil
 import signal
@@ -30,24 +31,26 @@ def test_a_server_ends_with_the_process_that_started_it_even_if_that_is_killed()
     ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        with psycopg.connect(url, autocommit=True) as connection:
-            ((folder,),) = connection.execute("SHOW data_directory").fetchall()
-            process.send_signal(signal.SIGKILL)
-            ended, _, _ = select.select([connection.fileno()], [], [], 20)
-            assert ended, "the session went on"
-            with pytest.raises(psycopg.OperationalError):
-                connection.execute("SELECT 1")
+        with psycopg.connect(url) as connection:
+            ((text,),) = connection.execute("SHOW data_directory").fetchall()
+        data = Path(text)
+        server = os.pidfd_open(int((data / "postmaster.pid").read_text().splitlines()[0]))
+        process.send_signal(signal.SIGKILL)
+        ended, _, _ = select.select([server], [], [], 20)
+        os.close(server)
+        assert ended
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(url)
-    shutil.rmtree(Path(folder).parent)
+    shutil.rmtree(data.parent)
 
 
 def test_what_was_committed_is_there_after_a_crash(postgres_server: PostgresServer, postgres_url: str) -> None:
-    with psycopg.connect(postgres_url) as connection:
-        connection.execute("CREATE TABLE t AS SELECT 1 AS id")
-        connection.commit()
-        connection.execute("INSERT INTO t VALUES (2)")
-        postgres_server.crash()
+    connection = psycopg.connect(postgres_url)
+    connection.execute("CREATE TABLE t AS SELECT 1 AS id")
+    connection.commit()
+    connection.execute("INSERT INTO t VALUES (2)")
+    postgres_server.crash()
+    connection.close()
     postgres_server.start()
-    with psycopg.connect(postgres_url) as connection:
-        assert connection.execute("SELECT id FROM t").fetchall() == [(1,)]
+    with psycopg.connect(postgres_url) as again:
+        assert again.execute("SELECT id FROM t").fetchall() == [(1,)]

@@ -64,7 +64,7 @@ class Secrets:
 
     def redact(self, record: Any, error: BaseException) -> tuple[Any, bool]:
         """Return a record without its secrets, and whether it has any; they are left out of ``error`` as well."""
-        if not self._fields and _is_plain(type(record)):  # type: ignore[arg-type]  # classes are hashable
+        if not self._fields and _is_plain(_class_of(record)):
             return record, False
         found: list[Any] = []
         redacted = self._without(record, found, 0)
@@ -75,24 +75,33 @@ class Secrets:
 
     def _without(self, value: Any, found: list[Any], depth: int) -> Any:
         """Return a value without the secrets in it, which are added to ``found``; itself, if there are none."""
-        kind: type[Any] = type(value)
+        kind = _class_of(value)
         if depth > _DEEPEST or kind in (int, float, bool, type(None)):
             return value
         if kind in (str, bytes):
             return self._without_line(value, found) if depth == 0 else value
         before = len(found)
-        if isinstance(value, Mapping):
-            items: Mapping[Any, Any] = value
-            names = self._fields | self._names_of_lines()
-            changed: Any = {
-                key: self._hide(each, found) if key in names else self._without(each, found, depth + 1)
-                for key, each in items.items()
-            }
+        changed: Any
+        if issubclass(kind, Mapping):
+            try:
+                items = dict.items(value) if issubclass(kind, dict) else value.items()
+                changed = self._without_named(items, found, depth)
+            except Exception:  # what cannot be looked at may hold anything
+                changed = self._hide(value, found)
         elif kind in (list, tuple, set, frozenset):
             changed = kind([self._without(each, found, depth + 1) for each in value])
         else:
             return self._without_marked(value, kind, found, depth)
         return value if len(found) == before else changed
+
+    def _without_named(self, items: Any, found: list[Any], depth: int) -> dict[Any, Any]:
+        names = self._fields | self._names_of_lines()
+        return {
+            key: self._hide(each, found)
+            if _class_of(key) is str and key in names
+            else self._without(each, found, depth + 1)
+            for key, each in items
+        }
 
     def _without_line(self, line: Any, found: list[Any]) -> Any:
         """A line that could not be read is left out as a whole, where its records would have secrets."""
@@ -100,9 +109,8 @@ class Secrets:
             return line
         return self._hide(line, found)
 
-    def _without_marked(self, record: Any, kind: type[Any], found: list[Any], depth: int) -> Any:
-        secret = secret_names(kind)  # type: ignore[arg-type]  # classes are hashable
-        names = _field_names(kind)  # type: ignore[arg-type]
+    def _without_marked(self, record: Any, kind: Any, found: list[Any], depth: int) -> Any:
+        secret, names = secret_names(kind), _field_names(kind)
         changes: dict[str, Any] = {}
         for name in names:
             value = getattr(record, name, None)
@@ -136,6 +144,11 @@ class Secrets:
         if self._of_lines is None:
             self._of_lines = frozenset(name for model in self._models for name in secret_names(model))  # type: ignore[arg-type]
         return self._of_lines
+
+
+def _class_of(value: object) -> Any:
+    """Return a value's class; not what the value says of it, which may raise."""
+    return type(value)
 
 
 @lru_cache(maxsize=1024)
@@ -187,15 +200,17 @@ def _field_names(kind: type[Any]) -> tuple[str, ...]:
 
 def _with_changes(record: Any, changes: Mapping[str, Any]) -> Any:
     """Return a copy of a record with other values, which need not be of the fields' types."""
-    if isinstance(record, tuple):
-        fields: tuple[str, ...] = getattr(record, "_fields", ())
-        return tuple.__new__(type(record), [changes.get(name, getattr(record, name)) for name in fields])
+    kind = _class_of(record)
+    names = _field_names(kind)
+    if issubclass(kind, tuple):
+        made: Any = tuple.__new__(kind, [changes.get(name, getattr(record, name)) for name in names])
+        return made
     changed = copy(record)
     for name, value in changes.items():
         try:
             object.__setattr__(changed, name, value)
         except (AttributeError, TypeError):  # a class that is frozen deeper down
-            return {each: changes.get(each, getattr(record, each, None)) for each in _field_names(type(record))}  # type: ignore[arg-type]
+            return {each: changes.get(each, getattr(record, each, None)) for each in names}
     return changed
 
 

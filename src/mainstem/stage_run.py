@@ -199,8 +199,9 @@ class StageRun:
             if handled:
                 checked = replace(checked, records_processed=handled)
         taken = checked.records_processed + checked.records_failed
-        if type(data) is list and taken != len(data) and checked.success:
-            self.miscount = self.miscount or (len(data), taken)
+        fed: Any = data
+        if type(fed) is list and taken != len(fed) and checked.success:  # pyright: ignore[reportUnknownArgumentType]
+            self.miscount = self.miscount or (len(fed), taken)  # pyright: ignore[reportUnknownArgumentType]
         progress.records_in += taken
         progress.records_passed += checked.records_processed - checked.records_filtered
         progress.records_filtered += checked.records_filtered

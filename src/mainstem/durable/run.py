@@ -333,9 +333,8 @@ def _left_of(data: Any, start: Position | None) -> Any:
         return data
     if isinstance(data, (list, tuple)):
         return data[taken:]  # pyright: ignore[reportUnknownVariableType]
-    if is_async(data):
-        return _async_left_of(data, taken)
-    return islice(data, taken, None)
+    given: Any = data
+    return _async_left_of(given, taken) if is_async(given) else islice(given, taken, None)
 
 
 async def _async_left_of(data: AsyncIterable[Any], taken: int) -> AsyncIterator[Any]:

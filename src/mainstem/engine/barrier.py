@@ -47,8 +47,9 @@ class Barrier(list[Any]):
         """Take down where these stages stand."""
         for run in runs:
             self.counts[run.name] = replace(run.progress)
-            if isinstance(run.state, StageState):
-                self._keep(run.name, run.state)
+            state: Any = run.state
+            if isinstance(state, StageState):
+                self._keep(run.name, state)  # pyright: ignore[reportUnknownArgumentType]
             errors: Any = run.context.errors
             if isinstance(errors, StageErrors):
                 self.errors += errors.take()

@@ -182,13 +182,13 @@ class CallWindow:
                 self._activity.block(False)
                 if self._failed:
                     break
-                records = await anext(chunks, None)
-                if records is None and fed:
+                pulled = await anext(chunks, None)
+                if pulled is None and fed:
                     break
-                fed, records = (
-                    True,
-                    [] if records is None else records,
-                )  # of no input at all there is one chunk, as in an empty run
+                fed = True
+                records: Sequence[Any] = (
+                    () if pulled is None else pulled
+                )  # of no input there is one chunk, as elsewhere
                 if self._hooks is not None and not isinstance(records, Barrier):
                     await self._hooks.call_before(run.name, records, run.context)
                 chunk = _Chunk(records, first, fails=fails)

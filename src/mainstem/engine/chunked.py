@@ -122,7 +122,7 @@ class ChunkedRun:
         """Return what a stage keeps from chunk to chunk within a run, new; ``None`` if it keeps nothing, or can't."""
         stage: Any = self._stages[at]
         if isinstance(stage, SinkStage):
-            sink: SinkStage[Any] = stage
+            sink: SinkStage[Any] = stage  # pyright: ignore[reportUnknownVariableType]
             return Load(sink) if self._batches is None else self._batches.load_into(sink)
         if stage.kind is StageKind.ELEMENTWISE:
             return None

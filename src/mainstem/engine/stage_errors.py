@@ -74,4 +74,4 @@ class StageErrors(list[StageError]):
             )
             if place >= 0:
                 self._of_run[place] = entry
-        super().__setitem__(at, entry)  # type: ignore[index, assignment]  # one of its two forms
+        super().__setitem__(at, entry)  # type: ignore[index, assignment]  # pyright: ignore[reportArgumentType, reportCallIssue]  # one of its two forms

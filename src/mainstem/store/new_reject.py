@@ -62,9 +62,8 @@ def _message_of(error: Exception) -> str:
     except Exception:
         text = describe_error(error)
     notes: Any = getattr(error, "__notes__", None)
-    if type(notes) is list:  # it may have been set to anything
-        texts: list[Any] = notes
-        text = "\n".join([text or type(error).__name__, *(each for each in texts if isinstance(each, str))])
+    if issubclass(type(notes), list):  # it may have been set to anything
+        text = "\n".join([text or type(error).__name__, *(each for each in notes if isinstance(each, str))])
     if len(text) > LONGEST_MESSAGE:
         return f"{text[:LONGEST_MESSAGE]}... ({len(text):,} characters in all)"
     return text or type(error).__name__

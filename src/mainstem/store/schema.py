@@ -67,4 +67,4 @@ SCHEMA = Schema(
         "CREATE INDEX rejects_replayed ON rejects (replay_run, replay_sequence) WHERE replay_run IS NOT NULL",
     )
 )
-TABLES, VERSION = SCHEMA.tables, SCHEMA.version
+VERSION = SCHEMA.version

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
@@ -284,9 +284,3 @@ def _states(session: Session, chosen: str, values: Sequence[Any]) -> dict[int, d
     for run, state, count in rows:
         found.setdefault(run, {})[RejectState(state)] = count
     return found
-
-
-def statements_of(tables: Iterable[str], key: str) -> Iterator[str]:
-    """Give the statements that make the tables."""
-    for table in tables:
-        yield table.format(key=key)
