@@ -96,6 +96,41 @@ def test_a_secret_is_left_out_of_an_error_that_holds_the_record(record: Any) -> 
     assert CANARY not in repr((entry, entry.error, str(entry.error)))
 
 
+class Saying(Exception):
+    """An error that keeps a secret where nobody can leave it out."""
+
+    def __init__(self, secret: str) -> None:
+        super().__init__("kept")
+        self.secret = secret
+
+    def __str__(self) -> str:
+        return f"it is {self.secret}"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Saying,
+        lambda secret: ValueError({"p": secret}),
+        lambda secret: KeyError((secret,)),
+        lambda secret: ExceptionGroup("several", [Saying(secret)]),
+        lambda secret: UnicodeDecodeError("utf-8", secret.encode(), 0, 1, "bad"),
+    ],
+)
+@pytest.mark.parametrize("going_on", [True, False])
+def test_an_error_that_says_a_secret_all_the_same_is_stood_in_for(make: Any, going_on: bool, tmp_path: Path) -> None:
+    def fail(login: Login) -> Login:
+        raise make(login.password)
+
+    bus, events = EventBus(), list[Any]()
+    bus.subscribe(EventType.ITEM_UPDATED, events.append)
+    pipeline = Pipeline[list[Login], list[Login]]("logins", event_bus=bus).map(fail, continue_on_error=going_on)
+    result = pipeline.run([LOGIN], store=tmp_path / "store.db", run_id="a")
+    (entry,) = [each for each in result.context.errors if each.record is not None]
+    assert CANARY not in repr((entry, str(entry.error), events))
+    assert CANARY.encode() not in b"".join(each.read_bytes() for each in tmp_path.iterdir())
+
+
 def test_the_data_itself_is_what_it_was() -> None:
     seen: list[Any] = []
     Pipeline[list[Any], list[Any]]("logins").map(seen.append).run([LOGIN])
@@ -188,13 +223,12 @@ def test_names_of_secret_fields() -> None:
 
 def test_short_secrets_are_not_looked_for_in_texts() -> None:
     error = ValueError("a b c")
-    assert Secrets({"x"}).redact({"x": "a"}, error) == ({"x": "<secret>"}, True)
+    assert Secrets({"x"}).redact({"x": "a"}, error) == ({"x": "<secret>"}, error)
     assert str(error) == "a b c"
 
 
-def test_what_has_no_secrets_is_the_same_object() -> None:
-    record = {"a": [1, (2, Login)]}
-    assert Secrets({"x"}).redact(record, ValueError())[0] is record
+def test_what_has_no_secrets_is_left_as_it_is() -> None:
+    assert Secrets({"x"}).redact({"a": [1, (2, Login)]}, ValueError()) is None
 
 
 @pytest.mark.parametrize(

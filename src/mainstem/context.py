@@ -187,9 +187,9 @@ class PipelineContext:
     def _add(self, entry: StageError) -> StageError:
         is_reject = entry.index is not None or entry.record is not None
         if self.secrets is not None and is_reject:
-            record, is_redacted = self.secrets.redact(entry.record, entry.error)
-            if is_redacted:
-                entry = replace(entry, record=record, is_redacted=True)
+            redacted = self.secrets.redact(entry.record, entry.error)
+            if redacted is not None:
+                entry = replace(entry, record=redacted[0], error=redacted[1], is_redacted=True)
         limit = self.reject_limit
         if limit is None or not is_reject:
             self.errors.append(entry)

@@ -28,6 +28,7 @@
     │   ├── SourceChangedError    the input is not the one it began with
     │   └── LeaseLostError        somebody else has taken it meanwhile
     ├── GuaranteeError        a sink cannot promise what was asked for (also a ValueError)
+    ├── RedactedError         stands in for an error that says a secret; the text is that error's, without it
     ├── RejectLimitError      more records were rejected than the run allows
     ├── AccountingError       the counts of a run do not add up: a stage says something else than it did
     └── MissingExtraError     an optional dependency is not installed (also an ImportError)
@@ -178,6 +179,10 @@ class LeaseLostError(RunError):
 
 class GuaranteeError(MainstemError, ValueError):
     """A sink cannot promise what was asked for."""
+
+
+class RedactedError(MainstemError):
+    """Stands in for an error that says a secret, in what is kept of a failed record; its text is without that."""
 
 
 class RejectLimitError(MainstemError):

@@ -81,7 +81,8 @@ class PipelineRun:
         self._counts_checked = False
         self._flow: RecordFlow | None = None
         """The way of the records, where it is more than the counts of the run say."""
-        context.secrets = Secrets(secret_fields, [model for model in map(_model_of, stages) if model is not None])
+        models = [model for model in map(_model_of, stages) if model is not None]
+        self._secrets = context.secrets = Secrets(secret_fields, models)
         self._taker_ms = 0.0
         """Time that the taker of a stream's output took for its chunks."""
 
@@ -352,7 +353,7 @@ class PipelineRun:
                 "status": status,
                 "duration_ms": duration,
                 "completed_stages": list(context.completed_stages),
-                "error": None if error is None else describe_error(error),
+                "error": None if error is None else self._secrets.redact_text(describe_error(error)),
             },
         )
 

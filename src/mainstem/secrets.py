@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from copy import copy
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from mainstem.errors import RedactedError, describe_error
 
 SHOWN = "<secret>"
 """What is shown in the place of a secret."""
@@ -61,17 +64,36 @@ class Secrets:
         self._fields = frozenset(fields)
         self._models = tuple(models)
         self._of_lines: frozenset[str] | None = None
+        self._texts: set[str] = set()
+        """The secrets that were found so far, as they may be quoted."""
 
-    def redact(self, record: Any, error: BaseException) -> tuple[Any, bool]:
-        """Return a record without its secrets, and whether it has any; they are left out of ``error`` as well."""
+    def redact(self, record: Any, error: Exception) -> tuple[Any, Exception] | None:
+        """Return a record and its error without the record's secrets; ``None`` if it has none.
+
+        They are left out of the error itself, and of its notes and causes. Where it says them all the same, for it
+        keeps them elsewhere, a ``RedactedError`` stands in for it.
+        """
         if not self._fields and _is_plain(_class_of(record)):
-            return record, False
+            return None
         found: list[Any] = []
         redacted = self._without(record, found, 0)
-        if found:
-            texts = sorted({text for value in found for text in _texts_of(value)}, key=len, reverse=True)
-            self._redact_error(error, [text for text in texts if len(text) >= SHORTEST], 0)
-        return redacted, bool(found)
+        if not found:
+            return None
+        texts = {text for value in found for text in _texts_of(value) if len(text) >= SHORTEST}
+        self._texts |= texts
+        longest_first = sorted(texts, key=len, reverse=True)
+        self._redact_error(error, longest_first, 0)
+        shown = _shown(error)
+        if not any(text in shown for text in texts):
+            return redacted, error
+        instead = RedactedError(f"{_redact(describe_error(error), longest_first)}")
+        for note in getattr(error, "__notes__", ()):
+            instead.add_note(note)
+        return redacted, instead
+
+    def redact_text(self, text: str) -> str:
+        """Leave out of a text what was found to be secret in this run so far."""
+        return _redact(text, sorted(self._texts, key=len, reverse=True)) if self._texts else text
 
     def _without(self, value: Any, found: list[Any], depth: int) -> Any:
         """Return a value without the secrets in it, which are added to ``found``; itself, if there are none."""
@@ -81,11 +103,11 @@ class Secrets:
         if kind in (str, bytes):
             return self._without_line(value, found) if depth == 0 else value
         before = len(found)
-        changed: Any
+        changed: Any = value
         if issubclass(kind, Mapping):
             try:
-                items = dict.items(value) if issubclass(kind, dict) else value.items()
-                changed = self._without_named(items, found, depth)
+                items_of: Any = dict.items if issubclass(kind, dict) else kind.items
+                changed = self._without_named(items_of(value), found, depth)
             except Exception:  # what cannot be looked at may hold anything
                 changed = self._hide(value, found)
         elif kind in (list, tuple, set, frozenset):
@@ -203,8 +225,8 @@ def _with_changes(record: Any, changes: Mapping[str, Any]) -> Any:
     kind = _class_of(record)
     names = _field_names(kind)
     if issubclass(kind, tuple):
-        made: Any = tuple.__new__(kind, [changes.get(name, getattr(record, name)) for name in names])
-        return made
+        new: Any = getattr(tuple, "__new__")  # noqa: B009 - for type checkers, which cannot know of what
+        return new(kind, [changes.get(name, getattr(record, name)) for name in names])
     changed = copy(record)
     for name, value in changes.items():
         try:
@@ -224,6 +246,22 @@ def _texts_of(value: Any) -> Iterator[str]:
         yield from (str(plain), repr(plain).strip("'\""))
     except Exception:  # then no error can have quoted it
         return
+
+
+def _shown(error: BaseException) -> str:
+    """Return all that is shown of an error and its causes."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        with suppress(Exception):  # of what raises here nothing is shown either
+            parts += [str(each), repr(each)]
+        waiting += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+    return "\n".join(parts)
 
 
 def _redact(value: str, texts: Collection[str]) -> str:

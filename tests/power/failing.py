@@ -15,12 +15,14 @@ import sqlite3
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import chdir, closing, contextmanager, nullcontext
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tests.power.breakages import BREAKAGES
 from tests.power.recorder import Operation, Recorder
+from tests.power import run
 from tests.power.run import COMMIT_EVERY, STORE, Run, expected_after, mark_batches
 from tests.power.violations import Violation, judged
 
@@ -29,6 +31,10 @@ from mainstem.errors import RunCompletedError, describe_error
 from mainstem.store.sqlite import SqliteStore
 
 RECORDS = 60
+_MORE = {"full target": len(run.RECORDS), "full store": len(run.RECORDS)}
+"""How many records are loaded where the fewest would fit in the pages that are there from the beginning."""
+_NEEDED = ("anyio._backends._asyncio", "mainstem.durable.run", "mainstem.engine.batch_load", "mainstem.pipeline_run")
+"""Imported before this process is copied, so that no copy need do it."""
 Trouble = Callable[[int], Any]
 
 
@@ -117,12 +123,11 @@ def _pages(path: str | Path) -> int:
         return int(connection.execute("PRAGMA page_count").fetchone()[0])
 
 
-def run_with(kind: str, trouble: Any) -> dict[str, Any]:
+def run_with(subject: Run, trouble: Any) -> dict[str, Any]:
     """Run in the current folder with a trouble, look at what is there, and go on without it.
 
     Both are done in processes of their own: a run whose end the store could not take note of belongs to its process.
     """
-    subject = Run(kind, RECORDS)
     report: dict[str, Any] = _in_a_process(_try, subject, trouble)
     report["problem"] = ""
     try:
@@ -174,27 +179,29 @@ def _check_partial(subject: Run, marks: Sequence[str]) -> None:
     if subject.kind != "table" or not Path("target.db").exists():
         return
     rows = subject.rows()
-    acknowledged = min(len(marks) * COMMIT_EVERY, RECORDS)
-    possible = [min(acknowledged + more, RECORDS) for more in (0, COMMIT_EVERY)]
+    acknowledged = min(len(marks) * COMMIT_EVERY, len(subject.records))
+    possible = [min(acknowledged + more, len(subject.records)) for more in (0, COMMIT_EVERY)]
     if rows not in [expected_after(records)[0] for records in possible]:
         raise AssertionError(f"{len(marks)} batches were acknowledged, and there are {len(rows)} rows")
     with closing(sqlite3.connect("target.db")) as connection:
         known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'mainstem_progress'").fetchone()
         found = connection.execute("SELECT sequence FROM mainstem_progress").fetchone() if known else None
     number = 0 if found is None else found[0]
-    if rows != expected_after(min(number * COMMIT_EVERY, RECORDS))[0]:
+    if rows != expected_after(min(number * COMMIT_EVERY, len(subject.records)))[0]:
         raise AssertionError(f"batch {number} is the last, and there are {len(rows)} rows")
 
 
 def main(kind: str, name: str, breakage: str = "") -> None:
     if breakage:
         BREAKAGES[breakage]()
+    for module in _NEEDED:
+        import_module(module)
     trouble = troubles(Recorder())[name]
     for number in count(1):
         folder = Path(f"{number}")
         folder.mkdir()
         with chdir(folder):
-            report = run_with(kind, trouble(number))
+            report = run_with(Run(kind, _MORE.get(name, RECORDS)), trouble(number))
         print(json.dumps({"number": number, **report}))
         if report["success"] and not report["happened"]:
             break

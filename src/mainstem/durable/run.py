@@ -287,6 +287,10 @@ class DurableRun:
             if store is not self._durability.store:
                 store.close()
 
+    def _without_secrets(self, text: str) -> str:
+        secrets = self._context.secrets
+        return text if secrets is None else secrets.redact_text(text)
+
     def _finish(self, store: Store, lease: Lease, status: RunStatus, error: BaseException | None) -> None:
         unsettled: list[NewReject] = []
         try:
@@ -297,7 +301,7 @@ class DurableRun:
             store.finish(
                 lease,
                 status,
-                error=None if error is None else describe_error(error),
+                error=None if error is None else self._without_secrets(describe_error(error)),
                 guarantee=self.guarantee.value,
                 unsettled=unsettled,
             )
