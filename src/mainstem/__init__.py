@@ -72,7 +72,6 @@ from mainstem.stages.limit import LimitStage
 from mainstem.stages.map import MapStage
 from mainstem.stages.tap import TapStage
 from mainstem.stages.validate import ValidateStage
-from mainstem.stages.validate_records import ValidateRecordsStage
 from mainstem.streaming import PipelineStream
 from mainstem.workers import Workers
 
@@ -93,6 +92,7 @@ if TYPE_CHECKING:
     from mainstem.stages.keyed import KeyedStage
     from mainstem.stages.split import SplitStage
     from mainstem.stages.throttle import ThrottleStage
+    from mainstem.stages.validate_records import ValidateRecordsStage
     from mainstem.stages.window import WindowStage
     from mainstem.stages.windows.kinds import SessionWindow, SlidingWindow, TumblingWindow, Window, WindowKind
     from mainstem.store.open import open_store
@@ -123,6 +123,7 @@ _LATE = {
     "stages.keyed": ("KeyedStage",),
     "stages.split": ("SplitStage",),
     "stages.throttle": ("ThrottleStage",),
+    "stages.validate_records": ("ValidateRecordsStage",),
     "stages.window": ("WindowStage",),
     "stages.windows.kinds": (
         "SessionWindow",
@@ -191,9 +192,9 @@ __all__ = [
     "RecordStep",
     "RecordTrace",
     "RecordsStage",
+    "RedactedError",
     "RejectError",
     "RejectLedger",
-    "RedactedError",
     "RejectLimitError",
     "Remedy",
     "RetryPolicy",

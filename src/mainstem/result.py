@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from typing_extensions import TypeVar
 
-from mainstem.accounting import Accounting, RecordFlow
 from mainstem.context import PipelineContext
 from mainstem.errors import StageFailedError, describe_error
 from mainstem.stage_timing import StageTiming
 
 if TYPE_CHECKING:
+    from mainstem.accounting import Accounting, RecordFlow
     from mainstem.attribution import Bottleneck
     from mainstem.run_times import RunTimes
 
@@ -127,6 +127,8 @@ class PipelineResult(CompositeResult[Data_co]):
             >>> print(Pipeline[list[int], list[list[int]]]("pairs").add_stage(BatchStage(2)).run([1, 2, 3]).accounting)
             3 in = 2 given + 1 combined
         """
+        from mainstem.accounting import Accounting  # late: not every program looks
+
         if self.flow is not None:
             return self.flow.account()
         return Accounting(

@@ -9,7 +9,7 @@ from copy import copy
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from mainstem.errors import RedactedError, describe_error
 
@@ -106,12 +106,12 @@ class Secrets:
         changed: Any = value
         if issubclass(kind, Mapping):
             try:
-                items_of: Any = dict.items if issubclass(kind, dict) else kind.items
-                changed = self._without_named(items_of(value), found, depth)
+                changed = self._without_named(_items_of(value), found, depth)
             except Exception:  # what cannot be looked at may hold anything
                 changed = self._hide(value, found)
         elif kind in (list, tuple, set, frozenset):
-            changed = kind([self._without(each, found, depth + 1) for each in value])
+            several: list[Any] = [self._without(each, found, depth + 1) for each in value]
+            changed = cast("Any", kind)(several)
         else:
             return self._without_marked(value, kind, found, depth)
         return value if len(found) == before else changed
@@ -166,6 +166,12 @@ class Secrets:
         if self._of_lines is None:
             self._of_lines = frozenset(name for model in self._models for name in secret_names(model))  # type: ignore[arg-type]
         return self._of_lines
+
+
+def _items_of(value: Any) -> Any:
+    """Return the items of a mapping, without asking a dict that may be of a class of its own."""
+    items_of: Any = getattr(dict if issubclass(_class_of(value), dict) else _class_of(value), "items")  # noqa: B009
+    return items_of(value)
 
 
 def _class_of(value: object) -> Any:

@@ -203,6 +203,20 @@ class Disk:
             left = {place: node for place, node in left.items() if place not in below} if below else {}
         return found
 
+    def present(self) -> dict[str, bytes]:
+        """Return the files as they were at the end for who looked, without a power cut."""
+        folders = {_ROOT: ""}
+        found: dict[str, bytes] = {}
+        for (folder, name), node in self._live.items():
+            if node not in self._files:
+                folders[node] = f"{folders[folder]}{name}/"
+                continue
+            content = bytearray()
+            for change in self._files[node].changes:
+                change.apply(content)
+            found[f"{folders[folder]}{name}"] = bytes(content)
+        return found
+
     def _names_after(self, cut: int, fate: Fate) -> Tree:
         last = bisect_right(self._settled, cut - 1, key=lambda each: each[0]) - 1
         _, first, tree = self._settled[last]

@@ -15,14 +15,15 @@ import sqlite3
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import chdir, closing, contextmanager, nullcontext
+from functools import partial
 from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from tests.power import run
 from tests.power.breakages import BREAKAGES
 from tests.power.recorder import Operation, Recorder
-from tests.power import run
 from tests.power.run import COMMIT_EVERY, STORE, Run, expected_after, mark_batches
 from tests.power.violations import Violation, judged
 
@@ -33,6 +34,8 @@ from mainstem.store.sqlite import SqliteStore
 RECORDS = 60
 _MORE = {"full target": len(run.RECORDS), "full store": len(run.RECORDS)}
 """How many records are loaded where the fewest would fit in the pages that are there from the beginning."""
+_WRITES_AT_ONCE = 3
+"""Of so many writes one is made to fail: there are hundreds."""
 _NEEDED = ("anyio._backends._asyncio", "mainstem.durable.run", "mainstem.engine.batch_load", "mainstem.pipeline_run")
 """Imported before this process is copied, so that no copy need do it."""
 Trouble = Callable[[int], Any]
@@ -53,7 +56,8 @@ def troubles(recorder: Recorder) -> dict[str, Trouble]:
 
     @contextmanager
     def failing(operation: Operation, number: int, *, lasts: bool) -> Generator[Callable[[], bool]]:
-        recorder.fail(operation, number, errno.EIO, lasts=lasts)
+        step = _WRITES_AT_ONCE if operation is Operation.WRITE else 1
+        recorder.fail(operation, 1 + (number - 1) * step, errno.EIO, lasts=lasts)
         try:
             yield lambda: recorder.failed > 0
         finally:
@@ -61,7 +65,7 @@ def troubles(recorder: Recorder) -> dict[str, Trouble]:
 
     @contextmanager
     def full(number: int) -> Generator[Callable[[], bool]]:
-        recorder.leave_room(number * 3000)
+        recorder.leave_room(number * 8000)
         try:
             yield lambda: recorder.failed > 0
         finally:
@@ -75,11 +79,8 @@ def troubles(recorder: Recorder) -> dict[str, Trouble]:
         "unlink": Operation.UNLINK,
     }
     return {
-        **{name: lambda number, each=each: failing(each, number, lasts=False) for name, each in operations.items()},
-        **{
-            f"{name} for good": lambda number, each=each: failing(each, number, lasts=True)
-            for name, each in operations.items()
-        },
+        **{name: partial(failing, each, lasts=False) for name, each in operations.items()},
+        **{f"{name} for good": partial(failing, each, lasts=True) for name, each in operations.items()},
         "full disk": full,
         "file size limit": _limited,
         "full target": lambda number: _few_pages(number, of_target=True),
@@ -90,7 +91,7 @@ def troubles(recorder: Recorder) -> dict[str, Trouble]:
 @contextmanager
 def _limited(number: int) -> Generator[Callable[[], bool]]:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    size = number * 3000
+    size = number * 4000
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
         yield lambda: any(path.stat().st_size >= size - 4096 for path in Path().rglob("*") if path.is_file())

@@ -23,7 +23,10 @@ from mainstem.store.owner import this_process
 from mainstem.store.sqlite import SqliteStore
 
 STORE = Path("store.db")
-RECORDS = [{"id": number % 250, "text": f"{number} " * 8 + "\0" * (number % 41 == 9)} for number in range(300)]
+RECORDS = [
+    {"id": number % 250, "text": f"{number} " * (400 if number % 31 == 3 else 8) + "\0" * (number % 41 == 9)}
+    for number in range(300)
+]
 COMMIT_EVERY = 20
 KILLS = {
     "table": (("target commits", 4), ("batch prepared", 4), ("batch committed", 3)),
@@ -189,9 +192,7 @@ def _check_rejects(store: SqliteStore, records: int) -> None:
 
 
 def _request() -> RunRequest:
-    return RunRequest(
-        pipeline=_PIPELINE, run_id=_RUN_ID, shape=[], owner=this_process(), lease_seconds=0.0, force=True
-    )
+    return RunRequest(pipeline=_PIPELINE, run_id=_RUN_ID, shape=[], owner=this_process(), lease_seconds=0.0, force=True)
 
 
 class TakesMarks(Protocol):

@@ -19,7 +19,7 @@ class Kind(str, Enum):
     """Things are there that do not belong together, or nobody could go on from them."""
 
 
-class Violation(AssertionError):  # noqa: N818 - read as the failed assertion that it is
+class Violation(AssertionError):
     """An image is wrong."""
 
     def __init__(self, kind: Kind, what: str) -> None:
