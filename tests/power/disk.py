@@ -1,13 +1,13 @@
 """What a power cut leaves of files: images of a folder, drawn from a recording of what was done in it.
 
-The model takes from a file system only what POSIX promises. What was written to a file since its last ``fsync`` is kept,
-dropped or torn at sectors of 512 bytes, each write by itself and in any order; what a file has grown by without being
-written may be zeros or anything. A name that was made, removed or moved since the last ``fsync`` of its folder is so or
-is not, but each of these is one step: a move is never half there. What an ``fsync`` that failed was asked to make
-durable is perhaps lost for good, even if the next one succeeds: that is what Linux does.
+The model takes from a file system only what POSIX promises. What was written to a file since its last ``fsync`` is
+kept, dropped or torn at sectors of 512 bytes, each write by itself and in any order; what a file has grown by without
+being written may be zeros or anything. A name that was made, removed or moved since the last ``fsync`` of its folder
+is so or is not, but each of these is one step: a move is never half there. What an ``fsync`` that failed was asked
+to make durable is perhaps lost for good, even if the next one succeeds: that is what Linux does.
 
-Source: the models of ALICE (Pillai et al., 2014) and of SQLite's own tests of power cuts; of a failed ``fsync``: Rebello
-et al., "Can applications recover from fsync failures?", 2020.
+Source: the models of ALICE (Pillai et al., 2014) and of SQLite's own tests of power cuts; of a failed ``fsync``:
+Rebello et al., "Can applications recover from fsync failures?", 2020.
 """
 
 from __future__ import annotations

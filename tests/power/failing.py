@@ -1,8 +1,8 @@
-"""Durable runs on a disk that is full, or fails, at every point there is: ``python -m tests.power.failing KIND TROUBLE``.
+"""Durable runs on a disk that is full, or fails, at every point: ``python -m tests.power.failing KIND TROUBLE``.
 
-Run with the recorder. It runs a pipeline again and again, each time in a folder of its own with the trouble at a later
-point, until there is none any more; looks at what is there; takes the trouble away, and goes on to the end. It prints a
-line of JSON for each run.
+This is run with the recorder. It runs a pipeline again and again, each time in a folder of its own with the trouble at
+a later point, until there is none any more; looks at what is there; takes the trouble away, and goes on to the end.
+It prints a line of JSON for each run.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def troubles(recorder: Recorder) -> dict[str, Trouble]:
 @contextmanager
 def _limited(number: int) -> Generator[Callable[[], bool]]:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    size = number * 4000
+    size = number * 8000
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
         yield lambda: any(path.stat().st_size >= size - 4096 for path in Path().rglob("*") if path.is_file())

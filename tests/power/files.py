@@ -74,14 +74,16 @@ class FileBatches(Subject):
         number = await sink.claim(claim)
         assert number is not None
         check_acknowledged(number, marks)
-        is_there = Path(self._name).exists()
-        if is_there and number < BATCHES:
+        if self._is_there() and number < BATCHES:
             raise Violation(Kind.INCONSISTENT, f"{self._name} is there, and only {number} batches are")
         if number < BATCHES and not deep:
             await load_batch(sink, claim, number + 1, batch(number + 1))
             number += 1
         await sink.complete(claim)
         self._check_content(number, Kind.INCONSISTENT)
+
+    def _is_there(self) -> bool:
+        return Path(self._name).exists()
 
     def _check_content(self, number: int, kind: Kind) -> None:
         try:

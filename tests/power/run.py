@@ -1,4 +1,4 @@
-"""A durable run, killed and resumed while it is recorded: the store and the target are of one mind after a power cut."""
+"""A durable run, killed and resumed while it is recorded: after a power cut the store and the target agree."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Subject(ABC):
             Violation: If something is not as it must be.
         """
 
-    def know(self, marks: Sequence[str]) -> None:
+    def know(self, marks: Sequence[str]) -> None:  # noqa: B027 - most need not
         """Take note of all marks of a recording before its images are checked."""
 
 

@@ -31,7 +31,7 @@ def reports(recorder: Path, folder: Path, *arguments: str) -> list[dict[str, Any
         ("table", "create", 8),
         ("table", "unlink", 4),
         ("table", "full disk", 10),
-        ("table", "file size limit", 10),
+        ("table", "file size limit", 5),
         ("table", "full target", 4),
         ("table", "full store", 2),
         ("csv", "write", 30),

@@ -1,6 +1,6 @@
 """What became of the records of a run."""
 
-from typing_extensions import assert_type
+from typing import assert_type
 
 from mainstem import Accounting, Pipeline, PipelineResult
 

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
-
-from typing_extensions import assert_type
+from typing import Annotated, assert_type
 
 from mainstem import Guarantee, LoadReport, MapStage, Pipeline, PipelineResult, RunOptions, Secret, open_store
 from mainstem.connect import PostgresSource, TableSink
