@@ -47,12 +47,12 @@ unit: setup
 wheel: setup
 	./scripts/test_wheel.sh
 
-# Kills, connection cuts and power cuts by the ten thousand, and the whole matrix of bad records; takes an hour or so.
+# Kills, connection cuts and power cuts by the ten thousand; takes the better part of an hour.
 crash: setup
 	$(PY) -m tests.crash kills --target sqlite --number 10000 --report docs/crash-report.json
 	$(PY) -m tests.crash kills --target postgres --number 10000 --report docs/crash-report.json
 	$(PY) -m tests.crash cuts --number 10000 --report docs/crash-report.json
-	$(PY) -m tests.power_cuts --images 1000000 --report docs/crash-report.json
+	$(PY) -m tests.power --images 1000000 --report docs/power-report.json
 
 # PEERS=no leaves out the peers, which need environments of their own.
 benchmark: setup $(if $(filter no,$(PEERS)),,peers)

@@ -34,13 +34,23 @@ class Operation(IntEnum):
     """Only to make it fail: recorded as SYNC."""
 
 
+def _compiler() -> str | None:
+    """Return a C compiler; of a Debian that has none, and where this is the superuser, after it was installed."""
+    found = next(filter(shutil.which, _COMPILERS), None)
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        for command in (["update"], ["install", "--no-install-recommends", "-y", "gcc", "libc6-dev"]):
+            subprocess.run(["apt-get", "-q", *command], check=True, capture_output=True)
+        found = shutil.which("gcc")
+    return found
+
+
 def compile_recorder(folder: Path) -> Path:
     """Compile the recorder into a folder.
 
     Raises:
         RuntimeError: If there is no C compiler.
     """
-    command = os.environ.get("CC") or next(filter(shutil.which, _COMPILERS), None)
+    command = os.environ.get("CC") or _compiler()
     if command is None:
         raise RuntimeError(
             f"recording file operations needs a C compiler, and none of {', '.join(_COMPILERS)} is there: "
