@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import gettempdir
 from time import monotonic
 
 import pytest
@@ -138,7 +139,9 @@ def begin_as_nobody(file: Path) -> str:
 @pytest.fixture
 def public(tmp_path: Path) -> Path:
     """A folder that everybody can get at."""
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == Path(gettempdir()):
+            break
         folder.chmod(0o755)
     return tmp_path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence, Sized
 from itertools import islice
+from threading import Lock
 from typing import Any
 
 from anyio import CancelScope
@@ -100,6 +101,8 @@ class DurableRun:
         self._nets, self._workers = nets, workers
         self.stage_runs: list[StageRun] = []
         self.reader: Reader | None = None
+        self._taking = Lock()
+        self._has_ended = False
         self._store: Store | None = None
         self._lease: Lease | None = None
         self._heartbeat: Heartbeat | None = None
@@ -144,9 +147,7 @@ class DurableRun:
             lease_seconds=durability.lease_seconds,
             force=durability.force,
         )
-        self._store = store = await run_sync(open_store, durability.store)
-        refuse_shared_file(self._sink, store)
-        self._lease = lease = await run_sync(store.begin, request)
+        store, lease = await run_sync(self._take, request)
         fault("run taken")
         self._heartbeat = Heartbeat(store, lease)
         self._heartbeat.start()
@@ -162,6 +163,27 @@ class DurableRun:
             counts = self._checkpoint.counts.values()
             self._context.reject_limit.rejected = sum(each.records_failed for each in counts)
         self._context.errors = RecentErrors()
+
+    def _take(self, request: RunRequest) -> tuple[Store, Lease]:
+        """Open the store and take the run; whoever ends the attempt waits for this, though nobody waits for its answer.
+
+        Raises:
+            RunError: If the run cannot be taken.
+            StoreError: If the store cannot be reached, or is in the file of the target.
+        """
+        with self._taking:
+            store = open_store(self._durability.store)
+            if self._has_ended:
+                self._close(store)
+                raise StoreError("the run was ended before it was taken")
+            self._store = store
+            refuse_shared_file(self._sink, store)
+            self._lease = store.begin(request)
+            return store, self._lease
+
+    def _close(self, store: Store) -> None:
+        if store is not self._durability.store:
+            store.close()
 
     async def _fingerprint(self, data: Any) -> Mapping[str, Any] | None:
         first = self._stages[0] if self._stages else None
@@ -259,8 +281,6 @@ class DurableRun:
 
     async def end(self, status: str, error: BaseException | None = None) -> None:
         """End the attempt, whatever came of it; may be called again, and then does nothing."""
-        if self._store is None:
-            return
         with CancelScope(shield=True):
             await run_sync(self.end_blocking, status, error)
             if status == RunStatus.COMPLETED.value and self._sink is not None and self._claim is not None:
@@ -275,7 +295,8 @@ class DurableRun:
 
     def end_blocking(self, status: str, error: BaseException | None = None) -> None:
         """Do what ``end`` does, where nothing can be awaited."""
-        store, self._store = self._store, None
+        with self._taking:
+            store, self._store, self._has_ended = self._store, None, True
         if store is None:
             return
         try:
@@ -284,8 +305,7 @@ class DurableRun:
             if self._lease is not None:
                 self._finish(store, self._lease, RunStatus(status), error)
         finally:
-            if store is not self._durability.store:
-                store.close()
+            self._close(store)
 
     def _without_secrets(self, text: str) -> str:
         secrets = self._context.secrets

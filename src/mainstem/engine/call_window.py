@@ -187,7 +187,7 @@ class CallWindow:
                     break
                 fed = True
                 records: Sequence[Any] = (
-                    () if pulled is None else pulled
+                    [] if pulled is None else pulled
                 )  # of no input there is one chunk, as elsewhere
                 if self._hooks is not None and not isinstance(records, Barrier):
                     await self._hooks.call_before(run.name, records, run.context)
