@@ -51,6 +51,8 @@ class SqliteStore(SqlStore):
             yield
         except (sqlite3.Error, OSError) as error:
             raise explain(self._file, error) from error
+        except UnicodeDecodeError as error:  # of SQLite's own message, which quotes what it cannot read
+            raise StoreError(f"{self._file} is damaged: restore it from a copy") from error
 
     @contextmanager
     def _transaction(self, *, writes: bool) -> Generator[_SqliteSession]:
