@@ -170,6 +170,7 @@ async def test_each_record_has_its_figure_in_a_stream(case: str, chunk_size: int
     assert str(stream.result.accounting) == figures
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("size", [5, 5000])
 def test_each_record_has_its_figure_where_workers_share_the_work(size: int) -> None:
     pipeline = pipeline_of(going_on(), FilterStage(bool), DedupeStage(), AggregateStage(Sum()))

@@ -156,6 +156,7 @@ async def test_the_first_stage_and_the_last_are_checked(
     check_failed(result, stage.name, miscounts)
 
 
+@pytest.mark.extras
 def test_a_stage_that_drops_records_in_worker_processes_is_named(miscounts: Miscounts) -> None:
     check_failed(pipeline_of(Forgets(), MapStage(str)).run(range(3000), workers=2), "'Forgets'", miscounts)
 
