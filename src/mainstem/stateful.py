@@ -58,17 +58,24 @@ class StageState(ABC, Generic[Record_contra, Output_co]):
     def restore(self, snapshot: Any) -> None:
         """Take over the state that ``snapshot`` returned."""
 
+
+class GrowingState(StageState[Record_contra, Output_co]):
+    """Base of states that grow with the data, and can say what came to them: override ``changes`` as well.
+
+    A durable run keeps the state of a stage with each batch. Of such a state it keeps a whole ``snapshot`` first, and
+    then only the changes, so that what a batch costs does not grow with all that came before it.
+    """
+
+    @abstractmethod
     def changes(self) -> Any:
         """Return what came to the state since it was last asked for this or a ``snapshot``, as plain values.
 
-        ``None``, unless overridden, where only a whole snapshot will do: a state that grows with the data need not be
-        kept whole again with every batch of a durable run.
+        ``None`` where only a whole snapshot will do: before the first one, or when there have been many changes.
         """
-        return None
 
+    @abstractmethod
     def restore_changes(self, changes: Any) -> None:
-        """Add what ``changes`` returned to a state that was restored from the snapshot, and the changes, before it."""
-        raise NotImplementedError(f"{type(self).__name__} gives changes, and has no restore_changes")
+        """Add what ``changes`` returned to a state that was restored from what was kept before it."""
 
 
 class StatefulStage(

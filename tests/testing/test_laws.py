@@ -15,6 +15,7 @@ from mainstem import (
     BatchStage,
     Combiner,
     Count,
+    DedupeStage,
     Distinct,
     FilterStage,
     FlattenStage,
@@ -38,7 +39,7 @@ from mainstem import (
     ValidateRecordsStage,
 )
 from mainstem.endpoints import CHUNK_SIZE
-from mainstem.stateful import StageState, StatefulStage
+from mainstem.stateful import GrowingState, StageState, StatefulStage
 from mainstem.testing import LawBrokenError, check_laws
 
 
@@ -110,6 +111,9 @@ KEEPS: list[tuple[PipelineStage[Any, Any], st.SearchStrategy[Any]]] = [
     (BatchStage(3), st.integers()),
     (LimitStage(0), st.integers()),
     (LimitStage(5), st.integers()),
+    (DedupeStage(), st.integers(0, 3) | st.just([])),
+    (DedupeStage(key=sign_of, continue_on_error=True), st.integers(-3, 3)),
+    (DedupeStage(max_keys=2), st.integers(0, 3)),
     *((split, st.integers(-4, 4)) for split in splits()),
     *(
         (JoinStage(reference, key=sign_of, how=how, continue_on_error=go_on), st.integers(-3, 3))
@@ -402,6 +406,89 @@ class ForgetsWhatItWants(Total):
         return await super().feed(records, context)
 
 
+class Growing(Total, GrowingState[int, int]):
+    """An honest state that can say what came to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: int | None = None
+
+    def snapshot(self) -> Any:
+        self.kept = len(self.even)
+        return super().snapshot()
+
+    def restore(self, snapshot: Any) -> None:
+        super().restore(snapshot)
+        self.kept = len(self.even)
+
+    def changes(self) -> Any:
+        if self.kept is None:
+            return None
+        kept, self.kept = self.kept, len(self.even)
+        return {"total": self.total, "even": self.even[kept:]}
+
+    def restore_changes(self, changes: Any) -> None:
+        self.total = changes["total"]
+        self.even += changes["even"]
+        self.kept = len(self.even)
+
+
+class ChangesBeforeASnapshot(Growing):
+    """There is nothing that its first changes could be added to."""
+
+    def changes(self) -> Any:
+        self.kept = self.kept or 0
+        return super().changes()
+
+
+class LosesChanges(Growing):
+    """Its changes do not hold all that came to it."""
+
+    def changes(self) -> Any:
+        changes = super().changes()
+        return changes and {**changes, "even": []}
+
+
+class ForgetsChanges(Growing):
+    """Not all of its changes are taken over, and its snapshot does not show it."""
+
+    def restore_changes(self, changes: Any) -> None:
+        self.total = changes["total"]
+
+    def snapshot(self) -> Any:
+        return {**super().snapshot(), "even": AlwaysAlike(self.even)}
+
+    def restore(self, snapshot: Any) -> None:
+        super().restore({**snapshot, "even": snapshot["even"].numbers})
+
+
+class AlwaysAlike:
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self.numbers = [*numbers]
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+class SharesItsChanges(Growing):
+    """Its changes change when it goes on."""
+
+    def changes(self) -> Any:
+        return super().changes() and {"total": self.total, "even": self.even}
+
+
+class ClearsAtChanges(Growing):
+    """To be asked for changes disturbs it."""
+
+    def changes(self) -> Any:
+        changes = super().changes()
+        self.even = []
+        return changes
+
+
 STATES_THAT_LIE = [
     (TotalOfChunk, "than for all of it at once", 2),
     (CountsChunks, "than for all of it at once", 2),
@@ -416,6 +503,19 @@ STATES_THAT_LIE = [
     (ForgetsSome, "it gives something else for", 1),
     (ForgetsWhenRestored, "its state gives another snapshot", 1),
     (ForgetsWhatItWants, "its state wants another number of records", 1),
+    (ChangesBeforeASnapshot, "gave changes before it had been asked for a snapshot", 0),
+    (
+        LosesChanges,
+        "restored from a snapshot and changes taken after [] + [] + [0], its state gives another snapshot",
+        1,
+    ),
+    (
+        ForgetsChanges,
+        "restored from a snapshot and changes taken after [] + [] + [0], it gives something else for nothing",
+        1,
+    ),
+    (SharesItsChanges, "a snapshot and changes taken after", 1),
+    (ClearsAtChanges, "where its state is asked for changes in between", 1),
 ]
 
 
@@ -427,8 +527,9 @@ class Lies(StatefulStage[int, int]):
         return self._state()
 
 
-def test_a_stateful_stage_that_is_honest_is_passed() -> None:
-    check_laws(Lies(Total), st.integers(0, 9))
+@pytest.mark.parametrize("state", [Total, Growing])
+def test_a_stateful_stage_that_is_honest_is_passed(state: type[StageState[int, int]]) -> None:
+    check_laws(Lies(state), st.integers(0, 9))
 
 
 @pytest.mark.parametrize(("state", "claim", "fewest"), STATES_THAT_LIE)

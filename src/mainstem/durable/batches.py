@@ -11,15 +11,15 @@ from anyio.to_thread import run_sync
 
 from mainstem.context import StageError, StageProgress
 from mainstem.durable.options import LARGEST_BATCH, Durability
+from mainstem.durable.states import encoded_snapshot, restore_state
 from mainstem.endpoints import Claim, Position, SinkStage
 from mainstem.engine.barrier import Barrier
 from mainstem.engine.batch_load import BatchLoad
 from mainstem.engine.stage_errors import StageErrors
-from mainstem.errors import StoreError, add_note_once, describe_error
+from mainstem.errors import StoreError, describe_error
 from mainstem.reject_limit import RejectLimit
 from mainstem.stage_run import StageRun
-from mainstem.store.codec import decode, encode
-from mainstem.store.model import Checkpoint, Lease, NewReject, StageCounts, StageSnapshot
+from mainstem.store.model import Checkpoint, Lease, NewReject, StageCounts
 from mainstem.store.new_reject import new_reject
 from mainstem.store.store import Store
 
@@ -76,22 +76,15 @@ class RunBatches:
         counts = before.counts.get(run.name)
         if counts is not None:
             run.progress = progress_of(counts)
+        state: Any = run.state
+        if state is None:  # the run is only to be ended
+            return
         try:
-            self._restore_state(run, [each for each in before.snapshots if each.stage == run.name])
+            restore_state(state, [each for each in before.snapshots if each.stage == run.name])
         except Exception as error:
             raise StoreError(
                 f"the state of stage {run.name!r} cannot be had again from {self._store.url}: {describe_error(error)}"
             ) from error
-
-    def _restore_state(self, run: StageRun, snapshots: Sequence[StageSnapshot]) -> None:
-        state: Any = run.state
-        if state is None:  # the run is only to be ended
-            return
-        for each in snapshots:
-            if each.is_change:
-                state.restore_changes(decode(each.payload))
-            else:
-                state.restore(decode(each.payload))
 
     def load_into(self, sink: SinkStage[Any]) -> BatchLoad:
         return BatchLoad(sink, self._claim, self.sequence)
@@ -170,16 +163,3 @@ def counts_of(progress: StageProgress) -> StageCounts:
 def progress_of(counts: StageCounts) -> StageProgress:
     """Return the counts as a run goes on with them."""
     return StageProgress(**asdict(counts))
-
-
-def encoded_snapshot(name: str, state: Any, *, is_change: bool = False) -> StageSnapshot:
-    """Return the state of a stage, or what came to it, as the store keeps it.
-
-    Raises:
-        NotEncodableError: If it holds more than plain data.
-    """
-    try:
-        return StageSnapshot(stage=name, payload=encode(state), is_change=is_change)
-    except Exception as error:
-        add_note_once(error, f"in the state of stage {name!r}, which a durable run has to keep")
-        raise

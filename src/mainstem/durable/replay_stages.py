@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mainstem.context import PipelineContext, StageError
-from mainstem.durable.batches import counts_of, encoded_snapshot, progress_of
+from mainstem.durable.batches import counts_of, progress_of
 from mainstem.durable.replay_path import Manner, Step
+from mainstem.durable.states import encoded_snapshot, restore_state
+from mainstem.engine.barrier import changes_of
 from mainstem.errors import StoreError, describe_error
 from mainstem.result import StageResult
 from mainstem.stage_run import StageRun
 from mainstem.stateful import StageState
-from mainstem.store.codec import decode
 from mainstem.store.model import Checkpoint, StageCounts, StageSnapshot
 
 _AT_RECORD = re.compile(r"^at record \d+")
@@ -72,9 +73,7 @@ class ReplayStages:
         stage: Any = step.stage
         state: StageState[Any, Any] = stage.begin()
         try:
-            for each in self._snapshots:
-                if each.stage == step.path:
-                    (state.restore_changes if each.is_change else state.restore)(decode(each.payload))
+            restore_state(state, [each for each in self._snapshots if each.stage == step.path])
         except Exception as error:
             raise StoreError(f"the state of stage {step.path!r} cannot be restored: {describe_error(error)}") from error
         return state
@@ -144,7 +143,7 @@ class ReplayStages:
         taken: list[StageSnapshot] = []
         for step in self._kept:
             state: Any = self._runs[step.path].state
-            changes = state.changes()
+            changes = changes_of(state)
             if changes is None:
                 taken.append(encoded_snapshot(step.path, state.snapshot()))
             else:

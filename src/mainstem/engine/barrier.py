@@ -18,7 +18,7 @@ from mainstem.endpoints import Position, SinkStage
 from mainstem.engine.batch_load import BatchLoad
 from mainstem.engine.stage_errors import StageErrors
 from mainstem.stage_run import StageRun
-from mainstem.stateful import StageState
+from mainstem.stateful import GrowingState, StageState
 
 
 class Barrier(list[Any]):
@@ -55,11 +55,16 @@ class Barrier(list[Any]):
                 self.errors += errors.take()
 
     def _keep(self, name: str, state: StageState[Any, Any]) -> None:
-        changes = state.changes()
+        changes = changes_of(state)
         if changes is None:
             self.snapshots[name] = state.snapshot()
         else:
             self.changes[name] = changes
+
+
+def changes_of(state: StageState[Any, Any]) -> Any:
+    """Return what came to a state since it was last kept; ``None`` where it is to be kept whole."""
+    return state.changes() if isinstance(state, GrowingState) else None
 
 
 class Batches(Protocol):

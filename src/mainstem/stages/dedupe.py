@@ -16,7 +16,7 @@ from mainstem.stage import RecordsStage
 from mainstem.stages.record_calls import Failure
 from mainstem.stages.record_failures import blame, record_failures
 from mainstem.stages.record_function import RecordFunction
-from mainstem.stateful import StageState, StatefulStage
+from mainstem.stateful import GrowingState, StageState, StatefulStage
 from mainstem.type_hints import function_hints, iterable_of, list_of
 
 T = TypeVar("T", default=Any)
@@ -83,7 +83,7 @@ class DedupeStage(StatefulStage[T, T], RecordsStage[T, T]):
         return _DedupeState(self.name, self._key, self._max_keys, go_on=self._continue_on_error)
 
 
-class _DedupeState(StageState[Any, Any]):
+class _DedupeState(GrowingState[Any, Any]):
     """The keys so far.
 
     Args:

@@ -35,8 +35,9 @@ def check_laws(stage: PipelineStage[Any, Any], records: SearchStrategy[Any], *, 
 
     A stateful stage, one derived from ``StatefulStage``, must give for its input in parts what it gives for the whole.
     A state restored from the snapshot taken at any cut must go on as if nothing had happened. To take a snapshot must
-    not disturb the state, nor may a snapshot share anything with a state that could change. Two runs of the stage must
-    not meet.
+    not disturb the state, nor may a snapshot share anything with a state that could change. Of a state that grows, a
+    snapshot and the changes that it gave after that must make the same state as a later snapshot. Two runs of the stage
+    must not meet.
 
     A combiner's ``merge`` must be associative, with ``create()`` as its unit, and any cut of the data must give the
     same answer as the whole. The combiner of a stage is the one in its attribute ``combiner``.
