@@ -11,13 +11,14 @@ from mainstem import errors
 from mainstem.context import StageError
 from mainstem.errors import LateRecordError, MainstemError, ValidationError, WorkerDiedError
 from mainstem.store.codec import decode
-from mainstem.store.new_reject import LONGEST_MESSAGE, new_reject
+from mainstem.store.new_reject import LONGEST_MESSAGE, new_rejects
 
 AT = datetime(2024, 1, 2, tzinfo=timezone.utc)
 
 
 def reject(error: Exception, record: Any = None) -> Any:
-    return new_reject(StageError("clean", error, record, 7, AT, 3), origin=9)
+    (made,) = new_rejects([StageError("clean", error, record, 7, AT, 3)])
+    return made
 
 
 class TooSmall(ValidationError):
@@ -71,7 +72,7 @@ def noted(notes: Any) -> Exception:
 
 def test_all_that_is_known_is_kept() -> None:
     kept = reject(noted(["at record 7", "in f(), a.py:3"]), {"id": (1, 2)})
-    assert (kept.stage, kept.index, kept.origin, kept.at, kept.attempts) == ("clean", 7, 9, AT, 3)
+    assert (kept.stage, kept.index, kept.at, kept.attempts) == ("clean", 7, AT, 3)
     assert (kept.error_type, kept.code, kept.message) == ("KeyError", "KeyError", "'a'\nat record 7\nin f(), a.py:3")
     assert decode(kept.record) == {"id": (1, 2)}
     assert kept.is_exact
@@ -80,7 +81,8 @@ def test_all_that_is_known_is_kept() -> None:
 
 def test_a_record_that_cannot_be_kept_exactly_and_a_redacted_one_say_so() -> None:
     assert not reject(KeyError(), object()).is_exact
-    assert new_reject(StageError("clean", KeyError(), 1, 7, AT, is_redacted=True)).is_redacted
+    (made,) = new_rejects([StageError("clean", KeyError(), 1, 7, AT, is_redacted=True)])
+    assert made.is_redacted
 
 
 @pytest.mark.parametrize(

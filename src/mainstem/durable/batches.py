@@ -20,7 +20,7 @@ from mainstem.errors import StoreError, describe_error
 from mainstem.reject_limit import RejectLimit
 from mainstem.stage_run import StageRun
 from mainstem.store.model import Checkpoint, Lease, NewReject, StageCounts
-from mainstem.store.new_reject import new_reject
+from mainstem.store.new_reject import new_rejects
 from mainstem.store.store import Store
 
 MOST_REJECTS = 10_000
@@ -152,7 +152,7 @@ class RunBatches:
 
 def rejects_of(errors: Sequence[StageError]) -> list[NewReject]:
     """Return those of the errors that are rejected records, as the store keeps them."""
-    return [new_reject(entry) for entry in errors if entry.index is not None or entry.record is not None]
+    return new_rejects([entry for entry in errors if entry.index is not None or entry.record is not None])
 
 
 def counts_of(progress: StageProgress) -> StageCounts:

@@ -15,7 +15,7 @@ from mainstem.engine.batch_load import BatchLoad
 from mainstem.errors import RejectError
 from mainstem.faults import fault
 from mainstem.store.model import Checkpoint, RejectRecord, ReplayOutcome
-from mainstem.store.new_reject import new_reject
+from mainstem.store.new_reject import new_rejects
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,8 @@ class ReplayBatch:
             index=0,
             attempts=failure.attempts,
         )
-        return ReplayOutcome(reject=reject.id, failure=new_reject(kept), replayed=reject)
+        (again,) = new_rejects([kept])
+        return ReplayOutcome(reject=reject.id, failure=again, replayed=reject)
 
     def _count(self, attempt: _Attempt, checkpoint: Checkpoint, counts: ReplayCounts) -> None:
         for each in attempt.passages.values():

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import sha256
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from mainstem.errors import NotEncodableError, StoreError, describe_error
 from mainstem.store.data_classes import names_of
 from mainstem.store.decoding import from_object
-from mainstem.store.encoding import DEEPEST, Walk, without_split_pairs
+from mainstem.store.encoding import DEEPEST, LONG, Walk, plain_records, without_split_pairs
 
-__all__ = ["Encoded", "decode", "encode", "encode_record", "names_of"]
+__all__ = ["Encoded", "decode", "encode", "encode_record", "encode_records", "names_of"]
 
 LONGEST = 10_000_000
 """Characters of a record's text that are kept; of a longer one the beginning, its length and its hash are."""
@@ -129,9 +130,28 @@ def encode_record(record: Any) -> Encoded:
         text = _encode(record, walk)
     except Exception:
         return Encoded(_to_ascii(_cut(_shown(record, walk))), is_exact=False)
-    if len(text) > LONGEST:
-        return Encoded(_to_ascii(_cut(text)), is_exact=False)
-    return Encoded(text, is_exact=True)
+    return _kept(text)
+
+
+def encode_records(records: Iterable[Any]) -> Iterator[Encoded]:
+    """Give what ``encode_record`` gives for each record, sooner where many of one class follow one another."""
+    for _, several in groupby(records, type):
+        of_class = list(several)
+        texts = _texts_of_class(of_class) if len(of_class) >= LONG else None
+        yield from map(encode_record, of_class) if texts is None else map(_kept, texts)
+
+
+def _texts_of_class(records: Sequence[Any]) -> list[str] | None:
+    """Return the texts of records of one class; ``None`` if each is to be encoded by itself."""
+    try:
+        plain = plain_records(records)
+        return None if plain is None else list(map(_quicker(), plain))
+    except Exception:  # which of them cannot be kept is to be found out
+        return None
+
+
+def _kept(text: str) -> Encoded:
+    return Encoded(text, True) if len(text) <= LONGEST else Encoded(_to_ascii(_cut(text)), is_exact=False)
 
 
 def _shown(record: Any, walk: Walk) -> str:

@@ -9,8 +9,8 @@ import math
 import re
 from base64 import b64encode
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
-from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
 from functools import lru_cache
@@ -18,7 +18,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from mainstem.errors import NotEncodableError, describe_error
 from mainstem.store.data_classes import (
@@ -32,6 +31,7 @@ from mainstem.store.data_classes import (
     reader_of,
     refuse_more,
 )
+from mainstem.store.times import are_plain, write_datetime, write_time
 
 DEEPEST = 150
 """Levels of nesting that are written; both writing and reading recurse."""
@@ -50,11 +50,11 @@ TEXT_CLASSES = frozenset(
 
 _LARGEST_INT = 1 << 63
 """Integers from there on are written in hex: some readers of JSON know no larger ones."""
-_PLAIN_ZONES = frozenset((id(None), id(timezone.utc)))
-"""The identities of what stands for no zone and for UTC."""
-_LONG = 16
-"""Values from which on a list is looked at as a whole first."""
+LONG = 16
+"""Values from which on several are looked at as a whole first."""
 _AS_IS = frozenset((str, bool, type(None)))
+_FLAT = _AS_IS | {int, float, bytes, date, datetime, time, timedelta, Decimal, UUID}
+"""Classes whose instances hold no other values."""
 _SPLIT_PAIR = re.compile("(?<=[\ud800-\udbff])(?=[\udc00-\udfff])")
 """Between two halves of a surrogate pair, which JSON would read as one character."""
 
@@ -130,7 +130,7 @@ def _text_of_float(value: float) -> str:
 
 
 def _write_list(value: list[Any], walk: Walk) -> Any:
-    if len(value) >= _LONG:
+    if len(value) >= LONG:
         kinds: set[type[Any]] = set(map(type, value))
         if len(kinds) == 1:
             column = _write_column(value, kinds.pop(), walk)
@@ -144,16 +144,10 @@ def _write_column(values: list[Any], kind: type[Any], walk: Walk) -> Any:
 
     A state that keeps the keys it has seen is a long list of tuples of a few plain values.
     """
-    if kind in _AS_IS:
+    if _is_as_is(values, {kind}):
         return values
-    if kind is int:
-        return values if min(values) >= -_LARGEST_INT and max(values) < _LARGEST_INT else None
-    if kind is float:
-        return values if all(map(math.isfinite, values)) else None
     if kind is datetime:
-        zones = set(map(id, map(attrgetter("tzinfo"), values)))
-        plain = zones <= _PLAIN_ZONES and not any(map(attrgetter("fold"), values))
-        return {"~dts": list(map(datetime.isoformat, values))} if plain else None
+        return {"~dts": list(map(datetime.isoformat, values))} if are_plain(values) else None
     if kind is tuple and walk.deep < DEEPEST:
         widths = set(map(len, values))
         if len(widths) == 1 and widths != {0}:
@@ -165,6 +159,50 @@ def _write_column(values: list[Any], kind: type[Any], walk: Walk) -> Any:
             walk.deep -= 1
             return {"~ts": columns}
     return None
+
+
+def _is_as_is(values: Collection[Any], kinds: Set[type[Any]]) -> bool:
+    """Say whether values of these classes are all what JSON has."""
+    if kinds == {int}:
+        return all(-_LARGEST_INT <= value < _LARGEST_INT for value in (min(values), max(values)))
+    return all(map(math.isfinite, values)) if kinds == {float} else kinds <= _AS_IS
+
+
+def plain_records(records: Sequence[Any]) -> Iterable[Any] | None:
+    """Return what ``Walk.plain`` gives for each of many records of one class, which is looked at field by field.
+
+    ``None`` if each has to be looked at by itself: fields hold more than numbers, texts, times and the like, or an
+    instance has more than its class says.
+
+    Raises:
+        Exception: Whatever code of the class raises, or if a value cannot be kept; the records tell themselves then.
+    """
+    kind: type[Any] = kind_of(records[0])
+    names = names_of(kind)
+    if not names or is_model(kind) or class_named(name_of(kind)) is not kind:
+        return None
+    if may_hold_more(kind):
+        expected = () if tuple in kind.__mro__ else names
+        attributes: list[dict[str, Any]] = list(map(attrgetter("__dict__"), records))
+        if {tuple(each) for each in attributes} != {expected}:
+            return None
+    rows = list(map(reader_of(kind, names), records))
+    if set(map(len, rows)) != {len(names)}:
+        return None
+    columns = list(map(_plain_field, zip(*rows, strict=True)))
+    if None in columns:
+        return None
+    name, joined = name_of(kind), ",".join(names)
+    return ({"~r": [name, *row], "fields": joined} for row in zip(*columns, strict=True))
+
+
+def _plain_field(values: Sequence[Any]) -> Iterable[Any] | None:
+    kinds: set[type[Any]] = set(map(type, values))
+    if _is_as_is(values, kinds):
+        return values
+    if kinds == {datetime} and are_plain(values):
+        return ({"~dt": text} for text in map(datetime.isoformat, values))
+    return Walk(len(values)).each(values) if kinds <= _FLAT else None
 
 
 def _write_dict(value: dict[Any, Any], walk: Walk) -> Any:
@@ -186,52 +224,6 @@ def _write_bytes(mark: str) -> _Writer:
     return _write_text(mark, lambda value: b64encode(value).decode("ascii"))
 
 
-def _write_datetime(value: datetime, walk: Walk) -> Any:
-    zone = value.tzinfo
-    if (zone is None or zone is timezone.utc) and not value.fold:
-        return {"~dt": value.isoformat()}
-    written: dict[str, Any]
-    if zone is None or _is_plain_offset(zone):
-        written = {"~dt": value.isoformat()}
-    else:
-        written = {"~dt": value.replace(tzinfo=None).isoformat(), "zone": _zone(zone)}
-    if value.fold:
-        written["fold"] = 1
-    return written
-
-
-def _write_time(value: time, walk: Walk) -> Any:
-    zone = value.tzinfo
-    written: dict[str, Any]
-    if zone is None or _is_plain_offset(zone):
-        written = {"~time": value.isoformat()}
-    else:
-        written = {"~time": value.replace(tzinfo=None).isoformat(), "zone": _zone(zone)}
-    if value.fold:
-        written["fold"] = 1
-    return written
-
-
-def _is_plain_offset(zone: tzinfo) -> bool:
-    """Say whether a zone is an offset without a name of its own: then it is in the text of a time."""
-    return zone is timezone.utc or (type(zone) is timezone and len(_arguments(zone)) == 1)
-
-
-def _zone(zone: tzinfo) -> list[Any]:
-    if type(zone) is ZoneInfo and zone.key is not None:  # pyright: ignore[reportUnnecessaryComparison]  # of a file
-        return [zone.key]
-    if type(zone) is timezone:
-        offset, name = _arguments(zone)
-        return [name, offset.days, offset.seconds, offset.microseconds]
-    raise NotEncodableError(f"a time with a {name_of(type(zone))} cannot be kept as text: use zoneinfo or an offset")
-
-
-def _arguments(zone: Any) -> tuple[Any, ...]:
-    """Return what a ``timezone`` was made of: its offset, and its name, if it was given one."""
-    arguments: tuple[Any, ...] = zone.__getinitargs__()
-    return arguments
-
-
 _WRITERS: dict[type[Any], _Writer] = {
     list: _write_list,
     dict: _write_dict,
@@ -242,9 +234,9 @@ _WRITERS: dict[type[Any], _Writer] = {
     OrderedDict: lambda value, walk: {"~od": walk.pairs(value)},
     bytes: _write_bytes("~b"),
     bytearray: _write_bytes("~ba"),
-    datetime: _write_datetime,
+    datetime: lambda value, walk: write_datetime(value),
     date: _write_text("~date", date.isoformat),
-    time: _write_time,
+    time: lambda value, walk: write_time(value),
     timedelta: lambda value, walk: {"~td": [value.days, value.seconds, value.microseconds]},
     Decimal: _write_text("~n", str),
     UUID: _write_text("~u", str),
@@ -292,7 +284,7 @@ def _record_writer(kind: type[Any], name: str, names: tuple[str, ...]) -> _Write
     read, joined = reader_of(kind, names), ",".join(names)
     # An instance of a model always has a dictionary: its fields.
     check, has_parts = may_hold_more(kind), is_model(kind)
-    expected: tuple[str, ...] = () if issubclass(kind, tuple) else names
+    expected = () if tuple in kind.__mro__ else names
 
     def write(value: Any, walk: Walk) -> Any:
         try:

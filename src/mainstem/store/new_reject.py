@@ -1,14 +1,15 @@
-"""A reject as a store keeps it."""
+"""Rejects as a store keeps them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from mainstem.context import StageError
 from mainstem.errors import LateRecordError, MainstemError, describe_error
-from mainstem.store.codec import encode_record
+from mainstem.store.codec import encode_records
 from mainstem.store.model import NewReject
 
 LONGEST_MESSAGE = 4000
@@ -20,35 +21,34 @@ _VALIDATING = frozenset(("mainstem.errors", "pydantic_core._pydantic_core", "msg
 """The modules whose ``ValidationError`` says the same: the record is not valid."""
 
 
-def new_reject(entry: StageError, *, origin: int | None = None) -> NewReject:
-    """Return what is kept of a record that failed. Never raises an ``Exception``.
+def new_rejects(entries: Sequence[StageError]) -> list[NewReject]:
+    """Return what is kept of records that failed. Never raises an ``Exception``.
 
-    Its ``code`` is what rejects are filtered by: the error's own ``code``, if it has one that is a short word. Else, of
+    A ``code`` is what rejects are filtered by: the error's own ``code``, if it has one that is a short word. Else, of
     an error of mainstem and what derives from it, its name in small letters without ``Error``: ``validation`` of a
     ``ValidationError`` (of pydantic and msgspec as well), ``late`` of a ``LateRecordError``, ``worker-died`` of a
     ``WorkerDiedError``. Of any other error it is the name of its class, such as ``KeyError``.
 
-    Its ``message`` is what the error says, and its notes, cut after 4,000 characters.
+    A ``message`` is what the error says, and its notes, cut after 4,000 characters.
 
     Args:
-        entry: The entry of ``context.errors``.
-        origin: The record's position in the input of the pipeline, if it is known.
+        entries: The entries of ``context.errors``.
     """
-    error = entry.error
-    kept = encode_record(entry.record)
-    return NewReject(
-        stage=entry.stage,
-        index=entry.index,
-        origin=origin,
-        error_type=_name_of(type(error)),  # type: ignore[arg-type]  # classes are hashable
-        message=_message_of(error),
-        code=_code_of(error),
-        record=kept.text,
-        is_exact=kept.is_exact,
-        is_redacted=entry.is_redacted,
-        attempts=entry.attempts,
-        at=entry.at,
-    )
+    return [
+        NewReject(
+            stage=entry.stage,
+            index=entry.index,
+            error_type=_name_of(type(entry.error)),  # type: ignore[arg-type]  # classes are hashable
+            message=_message_of(entry.error),
+            code=_code_of(entry.error),
+            record=text,
+            is_exact=is_exact,
+            is_redacted=entry.is_redacted,
+            attempts=entry.attempts,
+            at=entry.at,
+        )
+        for entry, (text, is_exact) in zip(entries, encode_records([each.record for each in entries]), strict=True)
+    ]
 
 
 @lru_cache(maxsize=1024)
