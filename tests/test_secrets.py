@@ -244,3 +244,23 @@ def test_what_has_no_secrets_is_left_as_it_is() -> None:
 )
 def test_secrets_of_urls_are_not_shown(url: str, shown: str) -> None:
     assert redact_url(url) == shown
+
+
+@pytest.mark.parametrize("fields", [["password"], "password"])
+def test_secret_fields_are_left_out_within_a_pipeline_that_is_a_stage(fields: Any) -> None:
+    def check(row: dict[str, str]) -> bool:
+        raise ValueError(f"{row['password']} is too short")
+
+    inner: Any = Pipeline("inner").map(check, continue_on_error=True)
+    events = EventBus()
+    seen: list[Any] = []
+    events.subscribe(EventType.ITEM_UPDATED, lambda event: seen.append(event.data["error"]))
+
+    outer: Any = Pipeline("outer", event_bus=events).add_stage(inner)
+    result = outer.run([{"user": "ada", "password": "hunter2"}], secret_fields=fields)
+    (entry, *_) = result.context.errors
+    assert entry.stage == "inner/MapStage"
+    assert "hunter2" not in f"{entry.record} {entry.error}"
+    assert entry.record["user"] == "ada"
+    assert seen
+    assert "hunter2" not in str(seen)

@@ -121,6 +121,13 @@ class SourceStage(PipelineStage[None, list[T]]):
         )
 
 
+def models_read_by(stages: Iterable[object]) -> list[type[Any]]:
+    """Return the record types into which the sources among some stages parse what they read."""
+    sources: list[object] = [stage for stage in stages if isinstance(stage, SourceStage)]
+    models: list[object] = [getattr(source, "_model", None) for source in sources]
+    return [model for model in models if isinstance(model, type)]
+
+
 class Guarantee(str, Enum):
     """What a sink promises about a record after crashes and resumed runs."""
 

@@ -1,8 +1,26 @@
-"""Checking the options that stages are made with."""
+"""Checking the options that stages are made with, and those of runs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
+
+
+def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Check that each keyword is one that there is: where any may be left out, a wrong one would just do nothing.
+
+    Args:
+        what: What has them, with its article.
+        given: The keywords that were given.
+        known: Those that there are.
+
+    Raises:
+        TypeError: If one is none of them.
+    """
+    names = sorted(known)
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise TypeError(f"{what} has no option {unknown[0]!r}: there are {', '.join(names)}")
 
 
 def check_count(what: str, number: object, *, least: int = 1) -> None:

@@ -12,7 +12,7 @@ import anyio
 
 from mainstem.accounting import RecordFlow
 from mainstem.context import PipelineContext, context_of_run
-from mainstem.endpoints import SourceStage
+from mainstem.endpoints import models_read_by
 from mainstem.engine.chunked import ChunkedRun
 from mainstem.engine.chunks import is_async
 from mainstem.engine.closing import closing
@@ -81,8 +81,7 @@ class PipelineRun:
         self._counts_checked = False
         self._flow: RecordFlow | None = None
         """The way of the records, where it is more than the counts of the run say."""
-        models = [model for model in map(_model_of, stages) if model is not None]
-        self._secrets = context.secrets = Secrets(secret_fields, models)
+        self._secrets = context.secrets = Secrets(secret_fields, models_read_by(stages), context.secrets)
         self._taker_ms = 0.0
         """Time that the taker of a stream's output took for its chunks."""
 
@@ -362,9 +361,3 @@ class PipelineRun:
         event = Event(type=event_type, data=data, source=self._event_source, subject=context.pipeline_id)
         for error in await self._event_bus.publish(event):
             context.record_error(error, stage=self._name)
-
-
-def _model_of(stage: object) -> type[Any] | None:
-    """Return the record type into which a source parses what it reads, if it does."""
-    model: object = getattr(stage, "_model", None)
-    return model if isinstance(stage, SourceStage) and isinstance(model, type) else None

@@ -27,7 +27,7 @@ class RejectLimit:
     def __init__(self, most: int | None = None, rate: float | None = None) -> None:
         if most is not None:
             check_count("max_rejects", most, least=0)
-        if rate is not None and not 0 <= rate <= 1:
+        if rate is not None and not _is_share(rate):
             raise ValueError(f"max_reject_rate must be a share between 0 and 1, not {rate!r}")
         self._most, self._rate = most, rate
         self.rejected = 0
@@ -72,3 +72,7 @@ class RejectLimit:
     def _stop(self, reason: str, error: Exception | None) -> None:
         self._stopped = f"{reason}: mend what is wrong with them, or allow more, and run again"
         raise RejectLimitError(self._stopped) from error
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value <= 1

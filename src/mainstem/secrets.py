@@ -58,14 +58,21 @@ class Secrets:
     Args:
         fields: Names of secret fields, of dicts and of any record.
         models: Record types of the run's source, whose lines are not records yet.
+        outer: Those of the run that this one is a part of: what is secret there is secret here, and known to both.
     """
 
-    def __init__(self, fields: Collection[str] = (), models: Iterable[type[Any]] = ()) -> None:
-        self._fields = frozenset(fields)
+    def __init__(
+        self, fields: Collection[str] = (), models: Iterable[type[Any]] = (), outer: Secrets | None = None
+    ) -> None:
+        self._fields = frozenset([fields] if isinstance(fields, str) else fields)  # and not each letter of the one
         self._models = tuple(models)
         self._of_lines: frozenset[str] | None = None
         self._texts: set[str] = set()
         """The secrets that were found so far, as they may be quoted."""
+        if outer is not None:
+            self._fields |= outer._fields
+            self._models += outer._models
+            self._texts = outer._texts
 
     def redact(self, record: Any, error: Exception) -> tuple[Any, Exception] | None:
         """Return a record and its error without the record's secrets; ``None`` if it has none.

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from mainstem.endpoints import Guarantee
 from mainstem.ids import new_id
-from mainstem.options import check_count
+from mainstem.options import check_count, check_names
 from mainstem.reject_limit import RejectLimit
 from mainstem.store.store import Store
 
@@ -22,6 +22,8 @@ Place: TypeAlias = str | os.PathLike[str] | Store
 GuaranteeName: TypeAlias = Literal["exactly-once", "at-least-once"]
 
 COMMIT_SECONDS = 1.0
+DEFAULT_LEASE = timedelta(seconds=10)
+LONGEST_LEASE = timedelta(days=365)
 LARGEST_BATCH = 20_000
 """Records after which a batch ends though its time is not over, for they are held in memory until it is committed."""
 
@@ -92,11 +94,7 @@ def durability_of(**options: Unpack[RunOptions]) -> tuple[Durability | None, Rej
         TypeError: If there is no such option.
         ValueError: If one is out of range, or for durable runs only.
     """
-    unknown = sorted(set(options) - set(RunOptions.__annotations__))
-    if unknown:
-        raise TypeError(
-            f"a run has no option {unknown[0]!r}: there are {', '.join(sorted(RunOptions.__annotations__))}"
-        )
+    check_names("a run", options, RunOptions.__annotations__)
     most, rate = options.get("max_rejects"), options.get("max_reject_rate")
     limit = None if most is None and rate is None else RejectLimit(most, rate)
     store, run_id = options.get("store"), options.get("run_id")
@@ -108,9 +106,6 @@ def durability_of(**options: Unpack[RunOptions]) -> tuple[Durability | None, Rej
         return None, limit
     records, seconds = _commit_every(options.get("commit_every"))
     guarantee = options.get("guarantee")
-    lease = options.get("lease", timedelta(seconds=10)).total_seconds()
-    if lease <= 0:
-        raise ValueError(f"lease must be longer than nothing, not {lease:g} s")
     durability = Durability(
         store,
         new_id() if run_id is None else run_id,
@@ -118,10 +113,21 @@ def durability_of(**options: Unpack[RunOptions]) -> tuple[Durability | None, Rej
         records,
         seconds,
         options.get("force", False),
-        lease,
+        lease_seconds(options.get("lease", DEFAULT_LEASE)),
         options.get("target"),
     )
     return durability, limit
+
+
+def lease_seconds(lease: object) -> float:
+    """Return the length of a lease.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not isinstance(lease, timedelta) or not timedelta(0) < lease <= LONGEST_LEASE:
+        raise ValueError(f"lease must be a timedelta, longer than nothing and not than a year, not {lease!r}")
+    return lease.total_seconds()
 
 
 def _commit_every(every: int | timedelta | None) -> tuple[int | None, float]:

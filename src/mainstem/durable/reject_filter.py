@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias, TypedDict
 
+from mainstem.options import check_names
 from mainstem.store.model import RejectQuery, RejectState
 
 StateName: TypeAlias = Literal["open", "edited", "approved", "discarded", "replayed"]
@@ -32,8 +33,10 @@ def query_of(which: RejectFilter) -> RejectQuery:
     """Return a filter as a store is asked.
 
     Raises:
+        TypeError: If there is nothing of the kind to ask for: else a misspelt filter would mean every reject.
         ValueError: If there is no such state.
     """
+    check_names("a filter of rejects", which, RejectFilter.__annotations__)
     states = which.get("states")
     return RejectQuery(
         pipeline=which.get("pipeline"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any, TypeGuard
 
 from anyio import CancelScope
@@ -19,13 +18,14 @@ from typing_extensions import Unpack
 from mainstem.context import PipelineContext, context_of_run
 from mainstem.durable.edits import record_of, why_not_replayable
 from mainstem.durable.heartbeat import Heartbeat
+from mainstem.durable.options import DEFAULT_LEASE, lease_seconds
 from mainstem.durable.replay_batch import Candidate, ReplayBatch, ReplayCounts
 from mainstem.durable.replay_options import Replayable, ReplayOptions, ReplayReport, checked_states, replay_run_id
 from mainstem.durable.replay_path import Manner, Way, Ways
 from mainstem.durable.replay_stages import ReplayStages
-from mainstem.durable.run import refuse_shared_file
 from mainstem.durable.shape import shape_of
-from mainstem.endpoints import Claim, LoadReport, SinkStage, SourceStage
+from mainstem.durable.sinks import refuse_shared_file
+from mainstem.endpoints import Claim, LoadReport, SinkStage, models_read_by
 from mainstem.engine.batch_load import BatchLoad
 from mainstem.errors import (
     LeaseLostError,
@@ -38,6 +38,7 @@ from mainstem.errors import (
     describe_error,
 )
 from mainstem.faults import fault
+from mainstem.options import check_names
 from mainstem.secrets import Secrets
 from mainstem.stage_run import unique_names
 from mainstem.store.model import (
@@ -102,13 +103,15 @@ class Replay:
         self._stages = pipeline.stages
         self._names = unique_names(self._stages)
         self._sink = self._checked_sink()
+        check_names("a replay", options, ReplayOptions.__annotations__)
+        self._lease_seconds = lease_seconds(options.get("lease", DEFAULT_LEASE))
         self._states = checked_states(options.get("states", (RejectState.APPROVED,)))
         self._ways = Ways(self._stages, self._names)
         self._of = run_id
         self.run_id = replay_run_id(run_id)
         given = options.get("context")
         self._context = PipelineContext(self.run_id) if given is None else given
-        self._context.secrets = Secrets(options.get("secret_fields", ()), _models_of(self._stages[0]))
+        self._context.secrets = Secrets(options.get("secret_fields", ()), models_read_by(self._stages))
         self._lease: Lease | None = None
         self._heartbeat: Heartbeat | None = None
         self._load: BatchLoad | None = None
@@ -170,7 +173,7 @@ class Replay:
             shape=shape,
             source={"rejects of run": self._of},
             owner=this_process(),
-            lease_seconds=options.get("lease", timedelta(seconds=10)).total_seconds(),
+            lease_seconds=self._lease_seconds,
             force=force,
             again=True,
         )
@@ -314,12 +317,6 @@ class Replay:
 
 def _is_sink(stage: object) -> TypeGuard[SinkStage[Any]]:
     return isinstance(stage, SinkStage)
-
-
-def _models_of(stage: object) -> list[type[Any]]:
-    """Return the record type into which a source parses what it reads, if it does."""
-    model: object = getattr(stage, "_model", None)
-    return [model] if isinstance(stage, SourceStage) and isinstance(model, type) else []
 
 
 def _of_run(error: RunError, pipeline: str, run_id: str) -> RunError:

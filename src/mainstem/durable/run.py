@@ -16,7 +16,8 @@ from mainstem.durable.batches import RunBatches
 from mainstem.durable.heartbeat import Heartbeat
 from mainstem.durable.options import Durability
 from mainstem.durable.shape import shape_of
-from mainstem.endpoints import CHUNK_SIZE, Claim, Guarantee, Position, SinkStage, SourceStage
+from mainstem.durable.sinks import check_guarantee, guarantee_of, refuse_shared_file
+from mainstem.endpoints import CHUNK_SIZE, Claim, Position, SinkStage, SourceStage
 from mainstem.engine.barrier import records_before
 from mainstem.engine.chunked import ChunkedRun
 from mainstem.engine.chunks import Reader, is_async
@@ -25,7 +26,6 @@ from mainstem.engine.layout import Layout, lay_out
 from mainstem.engine.line import StageFailed
 from mainstem.engine.stage_errors import RecentErrors
 from mainstem.errors import (
-    GuaranteeError,
     LeaseLostError,
     RejectLimitError,
     RunError,
@@ -86,8 +86,8 @@ class DurableRun:
         self._durability = durability
         last = stages[-1] if stages else None
         self._sink: SinkStage[Any] | None = last if isinstance(last, SinkStage) else None
-        self.guarantee = Guarantee.AT_LEAST_ONCE if self._sink is None else self._sink.durable_guarantee
-        self._check_guarantee()
+        self.guarantee, reason = guarantee_of(stages, names)
+        check_guarantee(durability.guarantee, self.guarantee, reason, pipeline)
         self.chunk_size = min(CHUNK_SIZE, durability.commit_records or CHUNK_SIZE)
         self.layouts: Sequence[Layout] = lay_out(
             stages,
@@ -111,19 +111,6 @@ class DurableRun:
         self._checkpoint: Checkpoint | None = None
         self._failed: tuple[int, Exception] | None = None
         """The stage that cannot be reached, before anything is read, and why."""
-
-    def _check_guarantee(self) -> None:
-        wanted = self._durability.guarantee
-        if wanted is not Guarantee.EXACTLY_ONCE or self.guarantee is wanted:
-            return
-        if self._sink is None:
-            reason = "it ends in no sink, and what it gives is in memory only"
-        else:
-            reason = (
-                f"its sink {self._names[-1]!r} ({self._sink.target}) promises {self.guarantee.value}: it keeps no "
-                "number of the last batch with its rows"
-            )
-        raise GuaranteeError(f"pipeline {self._pipeline!r} cannot run {wanted.value}: {reason}")
 
     async def open(self, data: Any) -> None:
         """Take the run, and find out where to go on.
@@ -281,6 +268,8 @@ class DurableRun:
 
     async def end(self, status: str, error: BaseException | None = None) -> None:
         """End the attempt, whatever came of it; may be called again, and then does nothing."""
+        if self._has_ended:
+            return  # nothing is awaited then: a coroutine that is being closed cannot
         with CancelScope(shield=True):
             await run_sync(self.end_blocking, status, error)
             if status == RunStatus.COMPLETED.value and self._sink is not None and self._claim is not None:
@@ -334,20 +323,6 @@ class DurableRun:
                 raise
             # The run fails already, and what is in the store says that it was being worked on: it can be resumed.
             add_note_once(error, f"and the store could not take note of it: {describe_error(failure)}")
-
-
-def refuse_shared_file(sink: SinkStage[Any] | None, store: Store) -> None:
-    """Refuse a store that cannot be written during a transaction of the sink.
-
-    Raises:
-        StoreError: If it is one.
-    """
-    file = None if sink is None else sink.locked_file
-    if file is not None and file == store.file:
-        raise StoreError(
-            f"the store and the target are the same file, {file}, and neither could be written while the other is: "
-            "keep the store in a file of its own (store=..., --store or MAINSTEM_STORE)"
-        )
 
 
 def _left_of(data: Any, start: Position | None) -> Any:
