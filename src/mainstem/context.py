@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import NoCurrentContextError
 from mainstem.ids import new_id
+from mainstem.own_frames import drop_own_frames
 
 if TYPE_CHECKING:
     from mainstem.reject_limit import RejectLimit
@@ -186,6 +187,8 @@ class PipelineContext:
 
     def _add(self, entry: StageError) -> StageError:
         is_reject = entry.index is not None or entry.record is not None
+        if is_reject:
+            drop_own_frames(entry.error)
         if self.secrets is not None and is_reject:
             redacted = self.secrets.redact(entry.record, entry.error)
             if redacted is not None:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from mainstem.context import context_of_run
 from mainstem.errors import RejectLimitError
+from mainstem.own_frames import LOOP_FILE
 from mainstem.result import StageResult
 from mainstem.stage_run import StageRun
 from mainstem.stages.record_function_stage import LoopStep, RecordFunctionStage
@@ -62,6 +63,7 @@ _FAIL = """
 """
 _FOOT = """
         output.append({record})
+    del records, output
     return ({dropped}), None
 """
 
@@ -101,7 +103,7 @@ def compile_loop(kinds: tuple[tuple[str, bool], ...]) -> _Loop:
             record = f"a{at}"
     text += _FOOT.format(record=record, **names)
     made: dict[str, Any] = {}
-    exec(compile(text, "<a loop of mainstem>", "exec"), made)
+    exec(compile(text, LOOP_FILE, "exec"), made)
     loop: _Loop = made["loop"]
     return loop
 
@@ -180,22 +182,26 @@ class FusedLoop:
                 stopped_by.append((run, error))
             return not step.go_on
 
-        with context_of_run(context):
-            dropped, unfinished = self._loop(remaining, output, fail, self._functions, self._requires, self._plain)
-        entered = len(records) - length_hint(remaining)
-        # Its part of the time is the part it had of the chunks that were timed stage by stage.
-        unit = (perf_counter() - started) * 1000 / (sum(self._timed_ms) or 1.0)
-        for at, run in enumerate(self._runs):
-            entered -= unfinished is not None and at == unfinished[0]
-            passed = entered - dropped[at] - failed[at]
-            run.account(passed, failed[at], unit * self._timed_ms[at], records_filtered=dropped[at])
-            entered = passed
-        if stopped_by:
-            run, error = stopped_by[0]
-            return run.fail(error)
-        if unfinished is not None:
-            return await self._finish_by_stage(output, unfinished, list(remaining))
-        return StageResult(data=output)
+        try:
+            with context_of_run(context):
+                dropped, unfinished = self._loop(remaining, output, fail, self._functions, self._requires, self._plain)
+            entered = len(records) - length_hint(remaining)
+            # Its part of the time is the part it had of the chunks that were timed stage by stage.
+            unit = (perf_counter() - started) * 1000 / (sum(self._timed_ms) or 1.0)
+            for at, run in enumerate(self._runs):
+                entered -= unfinished is not None and at == unfinished[0]
+                passed = entered - dropped[at] - failed[at]
+                run.account(passed, failed[at], unit * self._timed_ms[at], records_filtered=dropped[at])
+                entered = passed
+            if stopped_by:
+                run, error = stopped_by[0]
+                return run.fail(error)
+            if unfinished is not None:
+                return await self._finish_by_stage(output, unfinished, list(remaining))
+            return StageResult(data=output)
+        finally:  # an error that was raised below keeps this frame, which is not to keep the chunk
+            records, output = (), []
+            remaining = iter(records)
 
     async def _finish_by_stage(
         self, output: list[Any], unfinished: tuple[int, Any, Any], rest: Sequence[Any]

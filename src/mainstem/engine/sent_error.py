@@ -11,16 +11,14 @@ import pickle
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
 from mainstem.engine.packing import pack
 from mainstem.errors import WorkerFunctionError, add_note_once, describe_error
+from mainstem.own_frames import is_own_file
 
 SHOWN_FRAMES = 20
 """How many frames of a traceback are kept, the innermost: a recursion without end has a thousand."""
-
-_OWN_CODE = str(Path(__file__).parent.parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,5 +112,5 @@ def _notes(error: BaseException) -> tuple[str, ...]:
 def _frames(trace: TracebackType | None) -> str:
     """Return the frames of a traceback as text, without those of this library before the user's."""
     frames = traceback.extract_tb(trace)
-    first = next((at for at, frame in enumerate(frames) if not frame.filename.startswith(_OWN_CODE)), 0)
+    first = next((at for at, frame in enumerate(frames) if not is_own_file(frame.filename)), 0)
     return "".join(traceback.format_list(frames[first:][-SHOWN_FRAMES:])).rstrip()

@@ -66,24 +66,27 @@ async def call_sync(call: Callable[[Any], Any], records: Sequence[Any], go_on: b
     calls = Calls(records, [])
     answers, failures = calls.answers, calls.failures
     remaining = iter(records)
-    while True:
-        try:
-            answers.extend(map(call, remaining))
-        except Exception as error:
-            failure = error
-        else:
-            if len(answers) + len(failures) >= len(records):
+    try:
+        while True:
+            try:
+                answers.extend(map(call, remaining))
+            except Exception as error:
+                failure = error
+            else:
+                if len(answers) + len(failures) >= len(records):
+                    break
+                # Out of map(), a StopIteration reads as the end of the records; as in a generator it is an error.
+                failure = RuntimeError(STOP_ITERATION_RAISED)
+            outcome = await outcome_of(calls, len(answers) + len(failures), records, failure, again)
+            if outcome.error is None:
+                answers.append(outcome.answer)
+            elif not go_on:
                 break
-            # Out of map(), a StopIteration reads as the end of the records; as in a generator it is an error.
-            failure = RuntimeError(STOP_ITERATION_RAISED)
-        outcome = await outcome_of(calls, len(answers) + len(failures), records, failure, again)
-        if outcome.error is None:
-            answers.append(outcome.answer)
-        elif not go_on:
-            break
-    if failures:
-        calls.records = _without(records, failures) if go_on else records[: len(answers)]
-    return calls
+        if failures:
+            calls.records = _without(records, failures) if go_on else records[: len(answers)]
+        return calls
+    finally:  # an error that was raised below keeps this frame, which is not to keep the chunk
+        del records, remaining, calls, answers, failures
 
 
 async def outcome_of(

@@ -76,7 +76,7 @@ class ValidateStage(UnchangedStage[T, T]):
         error = outcome.error
         if error is None:
             try:
-                require_yes(outcome.answer, function.describe())
+                require_yes(outcome.answer, function)
             except ValidationError as refused:
                 error = refused
         count = count_records(checked)

@@ -15,6 +15,7 @@ from mainstem.records import is_record_type, record_parser
 from mainstem.retry import RetryPolicy
 from mainstem.stage import RecordsStage
 from mainstem.stages.record_calls import Calls, fail_answers
+from mainstem.stages.record_function import RecordFunction
 from mainstem.stages.record_function_stage import LoopStep, RecordFunctionStage
 from mainstem.type_hints import function_hints, iterable_of, list_of
 
@@ -179,10 +180,10 @@ class CheckRecordsStage(ValidateRecordsStage[T, T], RecordsStage[T, T]):
         return list(calls.records), 0
 
     def _require_yes(self, answer: Any) -> None:
-        require_yes(answer, self._function.describe())
+        require_yes(answer, self._function)
 
 
-def require_yes(answer: object, validator: str) -> None:
+def require_yes(answer: object, validator: RecordFunction) -> None:
     """Take a validator's answer: ``True`` passes, and nothing else does.
 
     Raises:
@@ -190,8 +191,7 @@ def require_yes(answer: object, validator: str) -> None:
     """
     if answer is True:
         return
-    if answer is False:
-        raise ValidationError(f"{validator} returned False")
     if isinstance(answer, str):
         raise ValidationError(answer)
-    raise ValidationError(f"{validator} returned {type(answer).__name__}; a validator returns True, False or a text")
+    returned = "False" if answer is False else f"{type(answer).__name__}; a validator returns True, False or a text"
+    raise ValidationError(f"{validator.describe()} returned {returned}")
