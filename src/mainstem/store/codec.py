@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import sha256
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from mainstem.errors import NotEncodableError, StoreError, describe_error
@@ -21,6 +21,8 @@ from mainstem.store.encoding import DEEPEST, LONG, Walk, plain_records, without_
 
 __all__ = ["Encoded", "decode", "encode", "encode_record", "encode_records", "names_of"]
 
+AT_ONCE = 256
+"""Records that are encoded at once: of more, the garbage collector would go through what is made of them, in vain."""
 LONGEST = 10_000_000
 """Characters of a record's text that are kept; of a longer one the beginning, its length and its hash are."""
 LONGEST_REPR = 100_000
@@ -89,6 +91,25 @@ def _quicker() -> Callable[[Any], str]:
     return to_json
 
 
+@cache
+def _each_quicker() -> Callable[[list[Any]], list[str]]:
+    """Return what writes the JSON of many values: msgspec all at once, where it is installed."""
+    try:
+        from msgspec.json import Encoder
+    except ImportError:
+        return lambda several: list(map(_to_json_slowly, several))
+    to_lines = Encoder().encode_lines
+
+    def to_json(several: list[Any]) -> list[str]:
+        try:
+            lines = to_lines(several)
+        except UnicodeEncodeError:
+            return list(map(_to_json_slowly, several))
+        return lines.decode().split("\n")[:-1] if lines.isascii() else list(map(_quicker(), several))
+
+    return to_json
+
+
 def decode(text: str) -> Any:
     """Return the value of a text that ``encode`` made.
 
@@ -135,17 +156,17 @@ def encode_record(record: Any) -> Encoded:
 
 def encode_records(records: Iterable[Any]) -> Iterator[Encoded]:
     """Give what ``encode_record`` gives for each record, sooner where many of one class follow one another."""
-    for _, several in groupby(records, type):
-        of_class = list(several)
-        texts = _texts_of_class(of_class) if len(of_class) >= LONG else None
-        yield from map(encode_record, of_class) if texts is None else map(_kept, texts)
+    for _, of_class in groupby(records, type):
+        while several := list(islice(of_class, AT_ONCE)):
+            texts = _texts_of_class(several) if len(several) >= LONG else None
+            yield from map(encode_record, several) if texts is None else map(_kept, texts)
 
 
 def _texts_of_class(records: Sequence[Any]) -> list[str] | None:
     """Return the texts of records of one class; ``None`` if each is to be encoded by itself."""
     try:
         plain = plain_records(records)
-        return None if plain is None else list(map(_quicker(), plain))
+        return None if plain is None else _each_quicker()(list(plain))
     except Exception:  # which of them cannot be kept is to be found out
         return None
 

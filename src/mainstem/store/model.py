@@ -105,35 +105,35 @@ class StageSnapshot:
     is_change: bool = False
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen: they are made by the ten thousand, and freezing triples that
+@dataclass(slots=True)  # not frozen: they are made by the ten thousand, and that would take five times as long
 class NewReject:
     """A reject that is to be kept.
 
     Attributes:
         stage: The stage's name; inside a branch or nested pipeline ``outer/inner``.
         index: The record's position in the stage's input, from 0; ``None`` where the failure is not one record's.
-        origin: Its position in the input of the pipeline, where that is known.
         error_type: The exception's class, as ``module.name``.
         message: What it says, its notes included.
         code: A stable word for the kind of failure, such as ``validation`` or ``KeyError``.
         record: The record as it entered the stage, encoded; or its ``repr``.
+        at: When, aware.
         is_exact: Whether ``record`` can be decoded to the record that it was.
         is_redacted: Whether fields marked secret were left out of it.
         attempts: How many times the function was called for it.
-        at: When, aware.
+        origin: Its position in the input of the pipeline, where that is known.
     """
 
     stage: str
     index: int | None
-    origin: int | None = None
     error_type: str
     message: str
     code: str
     record: str
+    at: datetime
     is_exact: bool = True
     is_redacted: bool = False
     attempts: int = 1
-    at: datetime
+    origin: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

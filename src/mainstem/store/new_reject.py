@@ -34,20 +34,21 @@ def new_rejects(entries: Sequence[StageError]) -> list[NewReject]:
     Args:
         entries: The entries of ``context.errors``.
     """
+    kept = encode_records([entry.record for entry in entries])
     return [
         NewReject(
-            stage=entry.stage,
-            index=entry.index,
-            error_type=_name_of(type(entry.error)),  # type: ignore[arg-type]  # classes are hashable
-            message=_message_of(entry.error),
-            code=_code_of(entry.error),
-            record=text,
-            is_exact=is_exact,
-            is_redacted=entry.is_redacted,
-            attempts=entry.attempts,
-            at=entry.at,
+            entry.stage,
+            entry.index,
+            _name_of(type(entry.error)),  # type: ignore[arg-type]  # classes are hashable
+            _message_of(entry.error),
+            _code_of(entry.error),
+            text,
+            entry.at,
+            is_exact,
+            entry.is_redacted,
+            entry.attempts,
         )
-        for entry, (text, is_exact) in zip(entries, encode_records([each.record for each in entries]), strict=True)
+        for entry, (text, is_exact) in zip(entries, kept, strict=True)
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from mainstem.errors import RejectError, StoreError
@@ -13,7 +13,7 @@ from mainstem.store.model import Checkpoint, NewReject, RejectState, ReplayOutco
 from mainstem.store.rows import NEW_REJECT_COLUMNS, NO_PLACE, REPLAYED_COLUMNS, reject_rows, storable
 from mainstem.store.session import Session
 
-_AT_ONCE = 16
+_AT_ONCE = 500
 """Rejects in a statement: what a statement costs beside its rows is then a small part."""
 _WIDTH = len(NEW_REJECT_COLUMNS.split(","))
 _UPDATED = NEW_REJECT_COLUMNS.split(", ")[5:]
@@ -46,11 +46,10 @@ def show_rejects(session: Session, run: int, rejects: Sequence[NewReject]) -> No
 def _add(session: Session, run: int, sequence: int | None, rejects: Sequence[NewReject], on_conflict: str) -> None:
     if not rejects:
         return
-    rows = list(reject_rows(run, sequence, rejects, _settled_at(session, run, rejects)))
-    whole = len(rows) - len(rows) % _AT_ONCE
-    several = (list(chain.from_iterable(rows[at : at + _AT_ONCE])) for at in range(0, whole, _AT_ONCE))
-    session.run_each(_insert(_AT_ONCE, on_conflict), several)
-    session.run_each(_insert(1, on_conflict), rows[whole:])
+    rows = reject_rows(run, sequence, rejects, _settled_at(session, run, rejects))
+    for at in range(0, len(rejects), _AT_ONCE):
+        count = min(_AT_ONCE, len(rejects) - at)
+        session.run(_insert(count, on_conflict), list(chain.from_iterable(islice(rows, count))))
 
 
 def _settled_at(session: Session, run: int, rejects: Sequence[NewReject]) -> dict[tuple[str, int], int]:
