@@ -47,12 +47,14 @@ unit: setup
 wheel: setup
 	./scripts/test_wheel.sh
 
-# Kills, connection cuts and power cuts by the ten thousand; takes the better part of an hour.
+# Kills, connection cuts and power cuts by the ten thousand, and the whole poison matrix; takes an hour and more.
+CRASH_REPORT := docs/crash-report.json
 crash: setup
-	$(PY) -m tests.crash kills --target sqlite --number 10000 --report docs/crash-report.json
-	$(PY) -m tests.crash kills --target postgres --number 10000 --report docs/crash-report.json
-	$(PY) -m tests.crash cuts --number 10000 --report docs/crash-report.json
-	$(PY) -m tests.power --images 1000000 --report docs/power-report.json
+	$(PY) -m tests.crash kills --target sqlite --number 10000 --report $(CRASH_REPORT)
+	$(PY) -m tests.crash kills --target postgres --number 10000 --report $(CRASH_REPORT)
+	$(PY) -m tests.crash cuts --number 10000 --report $(CRASH_REPORT)
+	$(PY) -m tests.power --images 1000000 --report $(CRASH_REPORT)
+	$(PY) -m tests.poison --report $(CRASH_REPORT)
 
 # PEERS=no leaves out the peers, which need environments of their own.
 benchmark: setup $(if $(filter no,$(PEERS)),,peers)

@@ -9,7 +9,6 @@ import pytest
 from mainstem import FilterStage, MapStage, Pipeline, RetryPolicy, TapStage, ValidateRecordsStage
 from mainstem.own_frames import drop_own_frames, is_own_file
 
-
 pytestmark = pytest.mark.anyio
 
 

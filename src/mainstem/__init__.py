@@ -45,6 +45,7 @@ from mainstem.errors import (
     StopPipeline,
     StoreError,
     StreamClosedError,
+    TraceError,
     UnboundedStageError,
     ValidationError,
     WorkerDiedError,
@@ -80,7 +81,6 @@ if TYPE_CHECKING:
     from mainstem.attribution import Bottleneck, Remedy
     from mainstem.durable.ledger import RejectLedger
     from mainstem.durable.options import RunOptions
-    from mainstem.durable.record_reader import TraceError
     from mainstem.durable.why import RecordFate, RecordStep, RecordTrace, explain_record
     from mainstem.etl import create_etl_pipeline
     from mainstem.retry import RetryPolicy
@@ -108,7 +108,6 @@ _LATE = {
     ),
     "durable.ledger": ("RejectLedger",),
     "durable.options": ("RunOptions",),
-    "durable.record_reader": ("TraceError",),
     "durable.why": ("RecordFate", "RecordStep", "RecordTrace", "explain_record"),
     "etl": ("create_etl_pipeline",),
     "retry": ("RetryPolicy",),

@@ -30,6 +30,7 @@
     ├── GuaranteeError        a sink cannot promise what was asked for (also a ValueError)
     ├── RedactedError         stands in for an error that says a secret; the text is that error's, without it
     ├── RejectLimitError      more records were rejected than the run allows
+    ├── TraceError            what became of a record cannot be found out
     ├── AccountingError       the counts of a run do not add up: a stage says something else than it did
     └── MissingExtraError     an optional dependency is not installed (also an ImportError)
 
@@ -187,6 +188,10 @@ class RedactedError(MainstemError):
 
 class RejectLimitError(MainstemError):
     """More records were rejected than the run allows; ``__cause__`` is the error of the last."""
+
+
+class TraceError(MainstemError):
+    """What became of a record cannot be found out: it is not there, or cannot be read or followed again."""
 
 
 class AccountingError(MainstemError):

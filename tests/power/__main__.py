@@ -6,22 +6,19 @@
 from __future__ import annotations
 
 import json
-import platform
 import random
-import sqlite3
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from datetime import datetime, timezone
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
 
+from tests.crash.report import write_report
 from tests.power.breakages import BREAKAGES
 from tests.power.cuts import Found, cut_power, record
 from tests.power.recorder import compile_recorder
@@ -50,7 +47,7 @@ def main() -> int:
     report = _report(total, options, monotonic() - began)
     print(json.dumps(report, indent=2))
     if options.report is not None:
-        options.report.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(options.report, "power-cut images", report)
     return int(any(found.violations for found in total.values()))
 
 
@@ -103,13 +100,6 @@ def _report(total: dict[str, Found], options: Namespace, seconds: float) -> dict
         "seconds": round(seconds, 1),
         "images a second": round(images / seconds),
         "jobs": options.jobs,
-        "made with": {
-            "mainstem": version("mainstem"),
-            "python": platform.python_version(),
-            "SQLite": sqlite3.sqlite_version,
-            "machine": f"{platform.system()} {platform.machine()}",
-            "date": datetime.now(timezone.utc).date().isoformat(),
-        },
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -12,10 +12,25 @@ from mainstem.cli.doctor import doctor
 from mainstem.cli.durability import DurableOptions
 from mainstem.cli.escape import plain_console
 from mainstem.cli.exit_code import ExitCode
-from mainstem.cli.rejects_app import Json, Store, make_rejects_app
+from mainstem.cli.parameters import (
+    CommitEvery,
+    Force,
+    Guarantee,
+    Json,
+    JsonResult,
+    MaxRejectRate,
+    MaxRejects,
+    PipelineName,
+    Quiet,
+    SettingsAnew,
+    Store,
+    Traceback,
+    Workers,
+)
+from mainstem.cli.rejects_app import make_rejects_app
 from mainstem.cli.report import print_message
 from mainstem.cli.run import CommandOptions, run_target
-from mainstem.cli.runs_app import PipelineName, make_runs_app
+from mainstem.cli.runs_app import make_runs_app
 from mainstem.cli.usage import UsageError
 from mainstem.cli.why import WhyCommand, why
 from mainstem.errors import GuaranteeError, MainstemError, PipelineChangedError, RunActiveError
@@ -79,68 +94,20 @@ def run(
             "for each item of a list.",
         ),
     ] = (),
-    workers: Annotated[
-        int | None,
-        Parameter(
-            show_default=False,
-            help="How many worker processes may share the work, where that is quicker; what belongs to one process "
-            "alone, such as a lock, cannot be sent there.",
-        ),
-    ] = None,
+    workers: Workers = None,
     run_id: Annotated[
         str | None,
         Parameter(show_default=False, help="The name of a durable run, which can be killed and started again."),
     ] = None,
-    store: Annotated[
-        str | None,
-        Parameter(
-            show_default=False,
-            help="Where durable runs and their rejects are kept: a file, or a URL of SQLite or PostgreSQL; "
-            "MAINSTEM_STORE or else mainstem.db in the current directory.",
-        ),
-    ] = None,
-    guarantee: Annotated[
-        Literal["exactly-once", "at-least-once"] | None,
-        Parameter(show_default=False, help="What the sink must promise; the run does not start if it cannot."),
-    ] = None,
-    commit_every: Annotated[
-        str | None,
-        Parameter(
-            show_default=False, help="When a batch is committed: so many records (10000), or so long (2s, 500ms)."
-        ),
-    ] = None,
-    max_rejects: Annotated[
-        int | None,
-        Parameter(show_default=False, help="Stop at the first rejected record beyond so many."),
-    ] = None,
-    max_reject_rate: Annotated[
-        float | None,
-        Parameter(show_default=False, help="Stop when more than this share of the records is rejected, such as 0.01."),
-    ] = None,
-    force: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            show_default=False,
-            help="Go on with the run though the pipeline or its input changed since it began: what is loaded stays, "
-            "the rest goes through the pipeline as it is now, from the same position.",
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Show only what was rejected and what failed.")
-    ] = False,
-    json: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            show_default=False,
-            help="Write the result to stdout as one JSON document; all else goes to stderr.",
-        ),
-    ] = False,
-    traceback: Annotated[
-        bool,
-        Parameter(negative="", show_default=False, help="Show tracebacks in full, frames of libraries included."),
-    ] = False,
+    store: Store = None,
+    guarantee: Guarantee = None,
+    commit_every: CommitEvery = None,
+    max_rejects: MaxRejects = None,
+    max_reject_rate: MaxRejectRate = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    json: JsonResult = False,
+    traceback: Traceback = False,
 ) -> int:
     durability = DurableOptions(run_id, store, guarantee, commit_every, max_rejects, max_reject_rate, force)
     return run_target(CommandOptions(target, settings, workers, durability, quiet, json, traceback))
@@ -176,19 +143,11 @@ def _why(
             allow_leading_hyphen=True, show_default=False, help="FIELD=VALUE: the first record whose field reads so."
         ),
     ] = None,
-    settings: Annotated[
-        tuple[str, ...],
-        Parameter(
-            name="--set",
-            negative="",
-            show_default=False,
-            help="name=value: a setting, in the place of the one that is kept. Repeat it for more.",
-        ),
-    ] = (),
+    settings: SettingsAnew = (),
     pipeline: PipelineName = None,
     store: Store = None,
     json: Json = False,
-    traceback: Annotated[bool, Parameter(negative="", show_default=False, help="Show tracebacks in full.")] = False,
+    traceback: Traceback = False,
 ) -> int:
     return why(WhyCommand(target, settings, run, pipeline, position, key, store, json, traceback))
 

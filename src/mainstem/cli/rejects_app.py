@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import App, Parameter
 
+from mainstem.cli.parameters import By, Json, Limit, SettingsAnew, Store, Traceback
 from mainstem.cli.reject_edit import edit_reject
 from mainstem.cli.reject_filter import Which
 from mainstem.cli.reject_replay import ReplayCommand, replay
@@ -22,23 +23,8 @@ Examples:
   mainstem rejects replay --run 2026-03-01
 """
 
-Store = Annotated[
-    str | None,
-    Parameter(
-        name="--store",
-        allow_leading_hyphen=True,
-        show_default=False,
-        help="Where runs are kept; MAINSTEM_STORE or else mainstem.db in the current directory.",
-    ),
-]
-By = Annotated[
-    str | None,
-    Parameter(
-        name="--by", allow_leading_hyphen=True, show_default=False, help="Who does it; the login name by default."
-    ),
-]
-Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False, help="Write JSON instead of a table.")]
-Numbers = Annotated[str, Parameter(help="The numbers of the rejects, such as 3 5 or 10-20.")]
+Number: TypeAlias = Annotated[str, Parameter(help="The number of the reject.")]
+Numbers: TypeAlias = Annotated[str, Parameter(help="The numbers of the rejects, such as 3 5 or 10-20.")]
 
 
 def make_rejects_app() -> App:
@@ -64,15 +50,13 @@ def _list(
     *,
     which: Which | None = None,
     store: Store = None,
-    limit: Annotated[int, Parameter(help="How many to show at most.")] = 50,
+    limit: Limit = 50,
     json: Json = False,
 ) -> int:
     return list_rejects(which or Which(), store, limit=limit, as_json=json)
 
 
-def _show(
-    number: Annotated[str, Parameter(help="The number of the reject.")], /, *, store: Store = None, json: Json = False
-) -> int:
+def _show(number: Number, /, *, store: Store = None, json: Json = False) -> int:
     return show_reject(number, store, as_json=json)
 
 
@@ -85,7 +69,7 @@ then before it is replayed.
 
 
 def _edit(
-    number: Annotated[str, Parameter(help="The number of the reject.")],
+    number: Number,
     /,
     *,
     settings: Annotated[
@@ -174,20 +158,12 @@ def _replay(
     /,
     *,
     which: Which | None = None,
-    settings: Annotated[
-        tuple[str, ...],
-        Parameter(
-            name="--set",
-            negative="",
-            show_default=False,
-            help="name=value: a setting, in the place of the one that is kept. Repeat it for more.",
-        ),
-    ] = (),
+    settings: SettingsAnew = (),
     force: Annotated[
         bool,
         Parameter(negative="", show_default=False, help="Replay though the pipeline is not as the run began with it."),
     ] = False,
     store: Store = None,
-    traceback: Annotated[bool, Parameter(negative="", show_default=False, help="Show tracebacks in full.")] = False,
+    traceback: Traceback = False,
 ) -> int:
     return replay(ReplayCommand(target, settings, which or Which(), store, force, traceback))

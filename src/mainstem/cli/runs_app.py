@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, TypeAlias
 
 from cyclopts import App, Parameter
 
 from mainstem.cli.durability import DurableOptions
-from mainstem.cli.rejects_app import Json, Store
+from mainstem.cli.parameters import (
+    CommitEvery,
+    Force,
+    Guarantee,
+    Json,
+    JsonResult,
+    Limit,
+    MaxRejectRate,
+    MaxRejects,
+    PipelineName,
+    Quiet,
+    SettingsAnew,
+    Store,
+    Traceback,
+    Workers,
+)
 from mainstem.cli.run import CommandOptions
 from mainstem.cli.runs import list_runs, resume_run, show_run
 
@@ -25,11 +40,7 @@ comes to is shown first. Settings that were secret are not kept, and are to be g
 are not kept either. Exit codes are those of mainstem run.
 """
 
-RunId = Annotated[str, Parameter(allow_leading_hyphen=True, help="The name of the run.")]
-PipelineName = Annotated[
-    str | None,
-    Parameter(name="--pipeline", allow_leading_hyphen=True, show_default=False, help="The name of its pipeline."),
-]
+RunId: TypeAlias = Annotated[str, Parameter(allow_leading_hyphen=True, help="The name of the run.")]
 
 
 def make_runs_app() -> App:
@@ -58,7 +69,7 @@ def _list(
         ),
     ] = (),
     pipeline: PipelineName = None,
-    limit: Annotated[int, Parameter(help="How many to show at most.")] = 50,
+    limit: Limit = 50,
     store: Store = None,
     json: Json = False,
 ) -> int:
@@ -73,44 +84,18 @@ def _resume(
     run: RunId,
     /,
     *,
-    settings: Annotated[
-        tuple[str, ...],
-        Parameter(
-            name="--set",
-            negative="",
-            show_default=False,
-            help="name=value: a setting, in the place of the one that is kept. Repeat it for more.",
-        ),
-    ] = (),
+    settings: SettingsAnew = (),
     pipeline: PipelineName = None,
+    workers: Workers = None,
     store: Store = None,
-    workers: Annotated[
-        int | None, Parameter(show_default=False, help="How many worker processes may share the work.")
-    ] = None,
-    guarantee: Annotated[
-        Literal["exactly-once", "at-least-once"] | None,
-        Parameter(show_default=False, help="What the sink must promise."),
-    ] = None,
-    commit_every: Annotated[
-        str | None, Parameter(show_default=False, help="When a batch is committed: so many records, or so long.")
-    ] = None,
-    max_rejects: Annotated[
-        int | None, Parameter(show_default=False, help="Stop at the first rejected record beyond so many.")
-    ] = None,
-    max_reject_rate: Annotated[
-        float | None, Parameter(show_default=False, help="Stop when more than this share of the records is rejected.")
-    ] = None,
-    force: Annotated[
-        bool,
-        Parameter(negative="", show_default=False, help="Go on though the pipeline or its input changed."),
-    ] = False,
-    quiet: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Show only what was rejected and what failed.")
-    ] = False,
-    json: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Write the result to stdout as one JSON document.")
-    ] = False,
-    traceback: Annotated[bool, Parameter(negative="", show_default=False, help="Show tracebacks in full.")] = False,
+    guarantee: Guarantee = None,
+    commit_every: CommitEvery = None,
+    max_rejects: MaxRejects = None,
+    max_reject_rate: MaxRejectRate = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    json: JsonResult = False,
+    traceback: Traceback = False,
 ) -> int:
     durability = DurableOptions(None, store, guarantee, commit_every, max_rejects, max_reject_rate, force)
     options = CommandOptions("", settings, workers, durability, quiet, json, traceback)

@@ -9,11 +9,7 @@ from typing import Any
 
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE, SourceStage
-from mainstem.errors import MainstemError, describe_error
-
-
-class TraceError(MainstemError):
-    """What became of a record cannot be found out."""
+from mainstem.errors import TraceError, describe_error
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from enum import Enum
 from typing import Any, Protocol
 
 from mainstem.context import PipelineContext, context_of_run
-from mainstem.durable.record_reader import ReadRecord, TraceError, find_record, read_before
+from mainstem.durable.record_reader import ReadRecord, find_record, read_before
 from mainstem.endpoints import SinkStage, SourceStage
-from mainstem.errors import describe_error
+from mainstem.errors import TraceError, describe_error
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage
 from mainstem.stage_run import StageRun, unique_names

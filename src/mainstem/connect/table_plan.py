@@ -1,0 +1,40 @@
+"""What a ``TableSink`` is to do, whatever the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from mainstem.endpoints import Claim
+
+Mode: TypeAlias = Literal["insert", "upsert", "replace"]
+
+PROGRESS_TABLE = "mainstem_progress"
+"""The table, in the target's database, that holds the number of each durable run's last batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """What a sink is to do.
+
+    Attributes:
+        table: The table's name.
+        key: Its key columns.
+        mode: What becomes of rows that are there.
+        model: What the records are, if a new table is to be made from its annotations.
+        continue_on_error: Whether to go on past a record that the table does not take.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    mode: Mode
+    model: type[Any] | None
+    continue_on_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch of a durable run: who writes it, and its number."""
+
+    claim: Claim
+    sequence: int
