@@ -199,7 +199,7 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
 
     Attributes:
         guarantee: What the sink promises of a run that is not durable: a fact of the sink.
-        chunk_size: Records that ``process`` hands to a write at a time.
+        chunk_size: Records that are handed to a write at a time, if a run has so many at hand.
 
     Example:
         >>> class Collect(SinkStage[int]):
@@ -322,6 +322,11 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
             records_processed=fed.records_processed,
             records_failed=fed.records_failed,
         )
+
+
+def chunk_size_into(stage: object) -> int:
+    """Return how many records of the input a run takes at a time that hands its output to nobody but this stage."""
+    return max(CHUNK_SIZE, stage.chunk_size) if isinstance(stage, SinkStage) else CHUNK_SIZE
 
 
 class Load:

@@ -17,7 +17,7 @@ from mainstem.durable.heartbeat import Heartbeat
 from mainstem.durable.options import Durability
 from mainstem.durable.shape import shape_of
 from mainstem.durable.sinks import check_guarantee, guarantee_of, refuse_shared_file
-from mainstem.endpoints import CHUNK_SIZE, Claim, Position, SinkStage, SourceStage
+from mainstem.endpoints import Claim, Position, SinkStage, SourceStage, chunk_size_into
 from mainstem.engine.barrier import records_before
 from mainstem.engine.chunked import ChunkedRun
 from mainstem.engine.chunks import Reader, is_async
@@ -88,7 +88,8 @@ class DurableRun:
         self._sink: SinkStage[Any] | None = last if isinstance(last, SinkStage) else None
         self.guarantee, reason = guarantee_of(stages, names)
         check_guarantee(durability.guarantee, self.guarantee, reason, pipeline)
-        self.chunk_size = min(CHUNK_SIZE, durability.commit_records or CHUNK_SIZE)
+        chunk_size = chunk_size_into(last)
+        self.chunk_size = min(chunk_size, durability.commit_records or chunk_size)
         self.layouts: Sequence[Layout] = lay_out(
             stages,
             alongside=True,

@@ -22,6 +22,9 @@ FIRST_PAUSE = 0.05
 RECONNECT_SECONDS = 60.0
 """How long a lost connection is tried to be had again."""
 
+WRITTEN_AT_ONCE = 20_000
+"""Records of a batch in one write: each waits several times, and every time then has to wait for its turn to go on."""
+
 
 class BatchLoad:
     """Writes and commits batches, again if a connection is lost; the records of a batch are kept until it is committed.
@@ -81,7 +84,7 @@ class BatchLoad:
         rejected = 0
         try:
             self._transaction = await self._sink.begin_batch(apart, self._claim, self.sequence + 1)
-            records, size, first = self._records, self._sink.chunk_size, self._first
+            records, size, first = self._records, max(WRITTEN_AT_ONCE, self._sink.chunk_size), self._first
             for at in range(0, len(records), size):
                 apart.chunk_start = first + at
                 rejected += await self._transaction.write(records[at : at + size])

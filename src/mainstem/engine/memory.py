@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mainstem.context import PipelineContext
-from mainstem.endpoints import CHUNK_SIZE, SinkStage, SourceStage
+from mainstem.endpoints import CHUNK_SIZE, SinkStage, SourceStage, chunk_size_into
 from mainstem.engine.chunked import ChunkedRun
 from mainstem.engine.chunks import Reader
 from mainstem.engine.closing import closing
@@ -106,10 +106,11 @@ class MemoryRun:
         part = slice(positions.start, positions.stop)
         stages = self._stages[part]
         alongside = isinstance(stages[0], SourceStage) and isinstance(stages[-1], SinkStage)
+        self.chunk_size = chunk_size_into(stages[-1])
         layouts = lay_out(
             stages,
             alongside=alongside,
-            chunk_size=CHUNK_SIZE,
+            chunk_size=self.chunk_size,
             max_in_flight=None,
             async_input=False,
             workers=self._workers,
@@ -122,7 +123,7 @@ class MemoryRun:
             None,
             nets,
             layouts,
-            chunk_size=CHUNK_SIZE,
+            chunk_size=self.chunk_size,
             alongside=alongside,
             workers=self._workers,
         )
