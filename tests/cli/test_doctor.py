@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import sqlite3
 import subprocess
-import tomllib
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Run, Write, started
 from tests.cli.durable_shop import SHOP, write_orders
 
-from mainstem.cli.doctor import EXTRAS, extra_finding, has_wal_reset_race, sqlite_finding
+from mainstem.cli.doctor import extra_finding, has_wal_reset_race, packages_of_extras, sqlite_finding
 from mainstem.cli.doctor_store import NETWORK_FILE_SYSTEMS, file_system, folder_findings
 from mainstem.store.open import open_store
 
@@ -154,14 +153,20 @@ def test_extras_that_are_missing_or_cannot_be_imported_are_told_apart(
     assert (broken.level, "libpq.so.5" in broken.text) == ("broken", True)
 
 
-def test_the_extras_are_those_of_the_project() -> None:
-    project = Path(__file__).parents[2] / "pyproject.toml"
-    if not project.exists():
-        pytest.skip("needs the repository")
-    extras = tomllib.loads(project.read_text())["project"]["optional-dependencies"]
-    del extras["all"]
-    named = {extra: tuple(re.split(r"[\[>=<]", each)[0] for each in packages) for extra, packages in extras.items()}
-    assert named == EXTRAS
+def test_the_extras_are_those_of_the_installed_package(mainstem_here: Run) -> None:
+    lines = [
+        "anyio>=4.4",
+        "cyclopts>=5; extra == 'cli'",
+        'pyrate-limiter>=4; extra == "http"',
+        "psycopg[binary]>=3.2; python_version < '3.20' and extra == 'postgres'",
+        "rich>=13.7; extra == 'cli'",
+        "rich>=13.7; extra == 'all'",
+    ]
+    found = {"cli": ["cyclopts", "rich"], "http": ["pyrate_limiter"], "postgres": ["psycopg"]}
+    assert packages_of_extras(lines) == found
+    told = findings(mainstem_here)
+    assert told["mainstem[cli]"][1] == f"cyclopts {version('cyclopts')}, rich {version('rich')}"
+    assert {"mainstem[models]", "mainstem[testing]"} <= {*told}
 
 
 MOUNTS = """\

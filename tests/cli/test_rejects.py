@@ -76,7 +76,6 @@ def test_a_changed_pipeline_is_exit_code_3_until_it_is_forced(mainstem_here: Run
 def test_filters_and_numbers_say_which_are_meant(mainstem_here: Run) -> None:
     assert len(listed(mainstem_here)) == len(REJECTED)
     assert len(listed(mainstem_here, "--ids", "1,3-5")) == 4
-    assert listed(mainstem_here, "--run", "tuesday") == []
     assert listed(mainstem_here, "--stage", "parse", "--code", "ValueError", "--pipeline", "daily", "--limit", "1")
     assert f"{len(REJECTED)} rejects discarded" in mainstem_here("rejects", "discard", "--run", "monday").stdout
     assert listed(mainstem_here, "--state", "open") == []
@@ -99,10 +98,17 @@ def test_filters_and_numbers_say_which_are_meant(mainstem_here: Run) -> None:
         (["approve", "1-999999999"], 2, "is no range of at most"),
         (["approve", "1", "999"], 1, "reject 999"),
         (["list", "--state", "opne"], 2, "there is no state 'opne'; did you mean 'open'?"),
+        (["list", "--run", "mondy"], 1, "there is no run 'mondy' in sqlite:///mainstem.db; did you mean 'monday'?"),
+        (["list", "--run", "-x"], 1, "there is no run '-x'"),
+        (["export", "--run", "mondy"], 1, "did you mean 'monday'?"),
+        (["discard", "--run", "mondy"], 1, "did you mean 'monday'?"),
         (["list", "--limit", "0"], 2, "--limit is a number of rejects, at least 1, not 0"),
         (["list", "--store", "none.db"], 1, "there is no store 'none.db'"),
         (["edit", "1", "--set", "colour"], 2, "--set takes field=value, and was given 'colour'"),
         (["edit", "1", "--record", "{"], 2, "--record is no JSON"),
+        (["edit", "1", "--record", '{"~t": 3}'], 2, "--record cannot be kept"),
+        (["edit", "1", "--record", "NaN"], 2, "--record cannot be kept"),
+        (["edit", "1-2", "--set", "id=1"], 2, "one reject is meant, not '1-2'"),
         (["edit", "1", "--record", "{}", "--set", "id=1"], 2, "either --set, for single fields, or --record"),
         (["edit", "1"], 2, "set EDITOR to edit it in"),
         (["edit", "999", "--set", "id=1"], 1, "reject 999"),
@@ -130,7 +136,38 @@ def test_a_whole_record_may_be_given_and_values_may_begin_with_a_dash(mainstem_h
     assert "reject 1: {'id': '3', 'amount': '1'}" in ran.stdout
     assert "reject 2: -5" in mainstem_here("rejects", "edit", "2", "--record", "-5").stdout
     assert "reject 3: '-x'" in mainstem_here("rejects", "edit", "3", '--record="-x"').stdout
-    assert listed(mainstem_here, "--run", "-x") == []
+
+
+def test_a_field_that_was_not_there_may_be_misspelt(mainstem_here: Run) -> None:
+    ran = mainstem_here("rejects", "edit", "1", "--set", "amuont=1", "--set", "amount=2")
+    assert (ran.returncode, "{'id': '3', 'amount': '2', 'amuont': 1}" in ran.stdout) == (0, True)
+    assert ran.stderr == "mainstem: the record had no field 'amuont', and has one now; did you mean 'amount'?\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["edit", "1", "--set", "amount=1", "--target", "broken.py:daily"],
+        ["replay", "broken.py:daily", "--run", "monday", "--state", "open"],
+    ],
+)
+def test_what_the_users_code_raises_is_shown_without_our_frames(
+    mainstem_here: Run, write: Write, arguments: list[str]
+) -> None:
+    write("broken.py", "raise LookupError('no such shop')")
+    ran = mainstem_here("rejects", *arguments)
+    assert ran.returncode == 1
+    assert "LookupError: no such shop" in ran.stderr
+    assert ran.stderr.count('File "') == 1
+    assert ran.stderr.endswith("of libraries left out; --traceback shows everything)\n")
+    assert mainstem_here("rejects", *arguments, "--traceback").stderr.count('File "') > 1
+
+
+def test_a_target_that_is_another_pipeline_is_refused(mainstem_here: Run, write: Write) -> None:
+    write("weekly.py", SHOP.replace('"daily"', '"weekly"'))
+    ran = mainstem_here("rejects", "replay", "weekly.py:daily", "--run", "monday", "--state", "open")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "weekly.py:daily is pipeline 'weekly', and run 'monday' is of pipeline 'daily'" in ran.stderr
 
 
 def test_a_record_is_edited_in_the_users_editor(mainstem_here: Run, write: Write, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ class Summary:
         ),
         (
             LoadReport(target="x\x07", records_loaded=1, records_rejected=2, guarantee=Guarantee.AT_LEAST_ONCE),
-            "output: 1 records loaded into x\\x07 (at-least-once), 2 rejected by it\n",
+            "output: 1 record loaded into x\\x07 (at-least-once), 2 rejected by it\n",
         ),
         (list(range(1000)), "output: list of 1,000\n"),
         (object(), "output: object\n"),

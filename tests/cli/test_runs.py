@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -76,9 +77,24 @@ def test_settings_that_were_secret_have_to_be_given_again(mainstem_here: Run, tm
 def test_a_run_that_was_not_started_from_the_command_line_says_how(mainstem_here: Run, tmp_path: Path) -> None:
     pipeline = Pipeline[list[str], list[int]]("digits").map(int)
     pipeline.run(["x"], store=tmp_path / "mainstem.db", run_id="digits of x")
-    refused = mainstem_here("runs", "resume", "digits of x")
-    assert refused.returncode == 2
-    assert "mainstem run TARGET --run-id 'digits of x'" in refused.stderr
+    pipeline.run(["x"], store=tmp_path / "mainstem.db", run_id="ada's", target="ada's digits")
+    for name in ("digits of x", "ada's"):
+        refused = mainstem_here("runs", "resume", name)
+        assert refused.returncode == 2
+        assert f"mainstem run TARGET --run-id {shlex.quote(name)}" in refused.stderr
+
+
+def test_a_replay_that_was_ended_is_gone_on_with_as_one(mainstem_here: Run, tmp_path: Path) -> None:
+    mainstem_here(*STOPPED, "--store", "runs.db")
+    mainstem_here(*STOPPED[:-2], "--store", "runs.db", "--quiet")
+    (tmp_path / "orders.db").rename(tmp_path / "gone.db")
+    (tmp_path / "orders.db").mkdir()
+    replayed = mainstem_here("rejects", "replay", "--run", "monday", "--state", "open", "--store", "runs.db")
+    assert replayed.returncode != 0
+    again = "mainstem rejects replay --run monday --store runs.db"
+    assert f"to go on   {again}\n" in mainstem_here("runs", "show", "monday (replay)", "--store", "runs.db").stdout
+    refused = mainstem_here("runs", "resume", "monday (replay)", "--store", "runs.db")
+    assert (refused.returncode, f"is a replay, which {again} goes on with" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstem import AggregateStage, BranchStage, MapStage, Pipeline, PipelineContext, PipelineStage, StageResult
-from mainstem.cli.target import Target, own_code
+from mainstem.cli.target import Target, own_code, require_no_input
 from mainstem.cli.usage import UsageError
 
 Write = Callable[[str, str], Path]
@@ -163,6 +163,11 @@ def test_a_function_must_return_a_pipeline(made: Any) -> None:
         TARGET.require_pipeline(made)
 
 
+def test_a_pipeline_is_given_back() -> None:
+    pipeline = Pipeline[int, int]("x")
+    assert TARGET.require_pipeline(pipeline) is pipeline
+
+
 class Whole(PipelineStage[Any, Any]):
     async def process(self, data: Any, context: PipelineContext) -> StageResult[Any]:
         return StageResult(data=data)
@@ -183,20 +188,20 @@ def taking(hint: Any) -> Pipeline[Any, Any, Any]:
 )
 def test_a_pipeline_that_may_do_without_input_is_accepted(hint: Any) -> None:
     pipeline = taking(hint)
-    assert TARGET.require_pipeline(pipeline) is pipeline
+    require_no_input(pipeline)
 
 
 @pytest.mark.parametrize("hint", [int, list[int], int | str, Annotated[int, "x"], Literal["a"]])
 def test_a_pipeline_that_needs_input_is_refused_when_its_stage_says_so(hint: Any) -> None:
     with pytest.raises(UsageError, match=r"needs input, .*, which the command line cannot give"):
-        TARGET.require_pipeline(taking(hint))
+        require_no_input(taking(hint))
 
 
 def test_a_pipeline_that_needs_input_is_refused_when_only_its_annotation_says_so() -> None:
     with pytest.raises(UsageError, match=r"pipeline 'x' needs input, list\[int\]"):
-        TARGET.require_pipeline(Pipeline[list[int], Any]("x").add_stage(Whole()))
+        require_no_input(Pipeline[list[int], Any]("x").add_stage(Whole()))
     with pytest.raises(UsageError, match=r"pipeline 'x' needs input, int"):
-        TARGET.require_pipeline(Pipeline[int, int]("x"))
+        require_no_input(Pipeline[int, int]("x"))
 
 
 def test_a_pipeline_is_refused_when_a_first_branch_needs_input() -> None:
@@ -205,7 +210,7 @@ def test_a_pipeline_is_refused_when_a_first_branch_needs_input() -> None:
 
     branches: Any = BranchStage({"a": AggregateStage(total)})
     with pytest.raises(UsageError, match="needs input"):
-        TARGET.require_pipeline(Pipeline[Any, Any]("x").add_stage(branches))
+        require_no_input(Pipeline[Any, Any]("x").add_stage(branches))
 
 
 def test_the_users_own_code_is_the_file_or_the_whole_package(write: Write) -> None:

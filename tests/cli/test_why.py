@@ -8,9 +8,9 @@ from pathlib import Path
 import anyio
 import pytest
 from tests.cli.conftest import Run, Write
-from tests.cli.durable_shop import SHOP, write_orders
+from tests.cli.durable_shop import LOADED, ORDERS, SHOP, loaded, write_orders
 
-from mainstem import BatchStage, DedupeStage, Pipeline, TraceError
+from mainstem import BatchStage, DedupeStage, MapStage, Pipeline, TraceError, open_store
 from mainstem.connect import JsonLinesSource
 from mainstem.durable.why import RecordFate, RecordTrace, explain_record
 
@@ -69,6 +69,33 @@ def test_wrong_input_is_one_clear_message(mainstem_here: Run, arguments: list[st
     assert (ran.returncode, ran.stdout) == (code, "")
     assert message in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.usefixtures("_run")
+def test_other_pipelines_and_broken_code_are_told(mainstem_here: Run, write: Write) -> None:
+    write("weekly.py", SHOP.replace('"daily"', '"weekly"'))
+    other = mainstem_here("why", "weekly.py:daily", "--run", "monday", "--position", "1")
+    assert (other.returncode, other.stdout) == (2, "")
+    assert "weekly.py:daily is pipeline 'weekly', and run 'monday' is of pipeline 'daily'" in other.stderr
+    write("broken.py", "raise LookupError('no such shop')")
+    broken = mainstem_here("why", "broken.py:daily", "--run", "monday", "--position", "1")
+    assert (broken.returncode, broken.stdout, broken.stderr.count('File "')) == (1, "", 1)
+    assert "LookupError: no such shop" in broken.stderr
+
+
+def test_a_record_of_a_run_that_has_not_completed_is_loaded_if_it_is_in_a_committed_batch(
+    write: Write, tmp_path: Path, mainstem_here: Run
+) -> None:
+    write("shop.py", SHOP)
+    write_orders(tmp_path)
+    mainstem_here("run", "shop.py:daily", "--run-id", "monday", "--commit-every", "100", "--max-rejects", "5")
+    read = json.loads(mainstem_here("runs", "show", "monday", "--json").stdout)["counts"]["CsvSource"]["records_in"]
+    last, next_ = loaded(tmp_path)[-1], next(number for number in range(read, ORDERS) if number in LOADED)
+    assert 0 < last < read <= next_
+    committed = mainstem_here("why", "--run", "monday", "--position", f"{last}").stdout
+    assert f"the first {read:,} records of the source are committed, so it is loaded" in committed
+    later = mainstem_here("why", "--run", "monday", "--position", f"{next_}").stdout
+    assert f"the store knows of {read:,} records of the source that are committed, and it is not among them" in later
 
 
 def numbers(folder: Path, *lines: str) -> JsonLinesSource[dict[str, int]]:
@@ -137,3 +164,23 @@ def test_a_record_that_waits_for_others_is_kept(tmp_path: Path) -> None:
 def test_a_pipeline_without_a_source_cannot_be_traced() -> None:
     with pytest.raises(TraceError, match="begins with no source"):
         explained(Pipeline[None, object]("none"), 0)
+
+
+def test_a_reject_of_a_later_stage_is_found_by_its_record_without_the_secrets(tmp_path: Path) -> None:
+    source = numbers(tmp_path, *(f'{{"n": {number}, "pin": {1000 + number}}}' for number in range(1200)))
+
+    def refuse(row: dict[str, int]) -> dict[str, int]:
+        raise ValueError("no")
+
+    passed = Pipeline[None, object]("pins").add_stage(source).tap(len)
+    pipeline = passed.add_stage(MapStage(refuse, continue_on_error=True))
+    store = open_store(tmp_path / "runs.db")
+    pipeline.run(store=store, run_id="x", secret_fields={"pin"})
+
+    async def explain() -> RecordTrace:
+        return await explain_record(pipeline, position=1100, store=store, run_id="x")
+
+    trace = anyio.run(explain)
+    store.close()
+    assert [(step.stage, step.fate) for step in trace.steps][-1] == ("MapStage", RecordFate.REJECTED)
+    assert [(each.index, each.is_redacted) for each in trace.rejects] == [(1100, True)]

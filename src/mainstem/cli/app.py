@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
+from rich.text import Text
 
 from mainstem import __version__
 from mainstem.cli.doctor import doctor
@@ -27,6 +28,7 @@ from mainstem.cli.parameters import (
     Traceback,
     Workers,
 )
+from mainstem.cli.pipelines import UserCodeError
 from mainstem.cli.rejects_app import make_rejects_app
 from mainstem.cli.report import print_message
 from mainstem.cli.run import CommandOptions, run_target
@@ -179,6 +181,10 @@ def run_app(arguments: Sequence[str]) -> int:
     except (CycloptsError, UsageError) as error:
         print_message(plain_console(stderr=True), str(error), style="bold red")
         return ExitCode.WRONG_USAGE
+    except UserCodeError as error:
+        for line in str(error).splitlines():
+            plain_console(stderr=True).print(Text(line), soft_wrap=True)
+        return ExitCode.FAILED
     except MainstemError as error:
         print_message(plain_console(stderr=True), str(error), style="bold red")
         if isinstance(error, RunActiveError):

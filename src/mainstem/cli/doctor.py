@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 
 from rich.text import Text
@@ -23,23 +24,13 @@ from mainstem.errors import describe_error
 
 _STYLES: dict[Level, str] = {"ok": "green", "note": "dim", "warning": "bold yellow", "broken": "bold red"}
 
-OLDEST_PYTHON = (3, 11)
 OLDEST_SQLITE = (3, 35, 0)
 """Has RETURNING, which the store uses."""
 WAL_RESET_MENDED = (3, 51, 3)
 _WAL_RESET_MENDED_IN = {(3, 44): 6, (3, 50): 7}
 """Older lines to which the fix was carried back, and in which release of them."""
-
-EXTRAS: dict[str, tuple[str, ...]] = {
-    "cli": ("cyclopts", "rich"),
-    "models": ("msgspec", "pydantic"),
-    "postgres": ("psycopg",),
-    "processes": ("loky",),
-    "retry": ("stamina",),
-    "types": ("beartype",),
-    "testing": ("hypothesis",),
-}
-"""The packages of each extra."""
+_REQUIRED = re.compile(r"""([\w.-]+).*;.*\bextra == ['"]([^'"]+)['"]""")
+"""A line of the package's own metadata: what is required, and by which extra."""
 
 
 def doctor(store: str | None, *, as_json: bool) -> int:
@@ -66,10 +57,10 @@ def doctor(store: str | None, *, as_json: bool) -> int:
 
 def _program_findings() -> Iterator[Finding]:
     python = f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}"
-    yield Finding("Python", "ok" if sys.version_info >= OLDEST_PYTHON else "broken", python)
+    yield Finding("Python", "ok", python)  # on one that is too old, this could not be imported
     yield Finding("mainstem", "ok", __version__)
     yield sqlite_finding(sqlite3.sqlite_version_info, sqlite3.sqlite_version)
-    for extra, packages in EXTRAS.items():
+    for extra, packages in sorted(packages_of_extras(_requirements()).items()):
         yield extra_finding(extra, packages)
 
 
@@ -92,13 +83,30 @@ def sqlite_finding(number: tuple[int, ...], text: str) -> Finding:
 def has_wal_reset_race(number: tuple[int, ...]) -> bool:
     """Say whether a release of SQLite has the race in which two connections that reset the log damage the database.
 
-    Source: the release notes of SQLite 3.51.3.
+    Source: https://www.sqlite.org/wal.html#walresetbug, on 2026-03-13.
     """
     mended = _WAL_RESET_MENDED_IN.get((number[0], number[1]))
     return number < WAL_RESET_MENDED and not (mended is not None and number[2] >= mended)
 
 
-def extra_finding(extra: str, packages: tuple[str, ...]) -> Finding:
+def _requirements() -> Iterable[str]:
+    try:
+        return requires("mainstem") or ()
+    except PackageNotFoundError:  # it is run from its source, and was never installed
+        return ()
+
+
+def packages_of_extras(requirements: Iterable[str]) -> dict[str, list[str]]:
+    """Return the packages of each extra, by the names with which they are imported."""
+    extras: dict[str, list[str]] = {}
+    for requirement in requirements:
+        parts = _REQUIRED.match(requirement)
+        if parts is not None and parts[2] != "all":  # that has nothing of its own
+            extras.setdefault(parts[2], []).append(parts[1].replace("-", "_"))
+    return extras
+
+
+def extra_finding(extra: str, packages: Sequence[str]) -> Finding:
     """Look at an optional dependency: whether it is there, and can be imported."""
     name = f"mainstem[{extra}]"
     missing = [each for each in packages if find_spec(each) is None]

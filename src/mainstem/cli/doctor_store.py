@@ -208,7 +208,9 @@ def _run_findings(place: str | None) -> Iterator[Finding]:
     if left:
         named = ", ".join(left[:_MOST_NAMED]) + (f" and {len(left) - _MOST_NAMED} more" if left[_MOST_NAMED:] else "")
         yield Finding(
-            "runs", "warning", f"{len(left)} interrupted, and nobody works on them: {named}: mainstem runs resume RUN"
+            "runs",
+            "warning",
+            f"{len(left)} interrupted, and nobody works on them: {named}: mainstem runs show RUN says how to go on",
         )
     yield Finding("runs", "ok", f"{live} being worked on")
 

@@ -110,9 +110,10 @@ def describe_run(options: DurableOptions, target: str, assignments: Sequence[str
     return " ".join(words)
 
 
-def describe_listing(run_id: str, store: str | None) -> str:
-    """Return the command that lists the rejects of a run, without passwords."""
-    return " ".join(["mainstem rejects list", *_flag("--run", run_id), *_store_flag(store)])
+def describe_command(command: str, store: str | None, *, run: str | None = None) -> str:
+    """Return a command about a run that is kept in a store, without passwords."""
+    words = [command, *([] if run is None else _flag("--run", run))]
+    return " ".join([*words, *_store_flag(store)])
 
 
 def _store_flag(store: str | None) -> list[str]:

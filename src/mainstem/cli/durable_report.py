@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Column, Table
 from rich.text import Text
 
 from mainstem.cli.durable_outcome import REJECTS_READ, DurableOutcome
 from mainstem.cli.escape import printable, shorten
 from mainstem.cli.reject_values import show_kept
+from mainstem.cli.tables import RejectRow, print_table, reject_table, shape_of_reason
 from mainstem.store.model import RejectRecord
-
-REJECTS_SHOWN = 10
-_VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
 
 
 def print_durable(console: Console, durable: DurableOutcome) -> None:
@@ -42,10 +35,8 @@ def print_kept_rejects(console: Console, durable: DurableOutcome) -> None:
     total = sum(counts.values())
     states = ", ".join(f"{count:,} {state.value}" for state, count in counts.items())
     console.print(Text.assemble((f"{total:,} rejected", "bold red"), f" ({states})"), soft_wrap=True)
-    rejects = durable.rejects
-    table = _each_reject(rejects) if total <= REJECTS_SHOWN else _grouped_rejects(rejects)
-    console.print(Padding(table, (0, 0, 0, 2), expand=False))
-    if total > len(rejects):
+    print_table(console, reject_table(durable.rejects, _row_of, _kind_of), indent=2)
+    if total > len(durable.rejects):
         console.print(Text(f"  of the first {REJECTS_READ:,}", style="dim"))
     console.print(Text(f"to look at them: {printable(durable.list_command)}"), soft_wrap=True)
 
@@ -73,54 +64,24 @@ def durable_document(durable: DurableOutcome) -> dict[str, Any]:
     }
 
 
-def _each_reject(rejects: Sequence[RejectRecord]) -> Table:
-    table = _table(Column("reject", justify="right", no_wrap=True), Column("record", justify="right", no_wrap=True))
-    for each in rejects:
-        table.add_row(Text(f"{each.id}"), _position(each), *_described(each))
-    return table
-
-
-def _grouped_rejects(rejects: Sequence[RejectRecord]) -> Table:
-    """Group by stage and reason. Reasons that differ in numbers and quoted values only are one, shown by its first."""
-    groups: dict[tuple[str, str, str], list[RejectRecord]] = {}
-    for each in rejects:
-        groups.setdefault((each.stage, each.code, _VALUES.sub("...", each.message[:500])), []).append(each)
-    largest = sorted(groups.values(), key=len, reverse=True)
-    table = _table(Column("count", justify="right", no_wrap=True), Column("first at", justify="right", no_wrap=True))
-    for group in largest[:REJECTS_SHOWN]:
-        table.add_row(Text(f"{len(group):,}"), _position(group[0]), *_described(group[0]))
-    more = largest[REJECTS_SHOWN:]
-    if more:
-        others = Text(f"for {len(more):,} other reasons", style="dim")
-        table.add_row(Text(f"{sum(map(len, more)):,}"), "", "", others, "")
-    return table
-
-
-def _table(*leading: Column) -> Table:
-    return Table(
-        *leading,
-        Column("stage", overflow="fold"),
-        Column("reason", overflow="fold"),
-        Column("value", overflow="fold"),
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        header_style="bold",
+def _row_of(reject: RejectRecord) -> RejectRow:
+    return RejectRow(
+        reject.stage, reject.index, first_line_of(reject), shown_record(reject, length=120), number=reject.id
     )
 
 
-def _position(reject: RejectRecord) -> Text:
-    return Text("" if reject.index is None else f"{reject.index:,}")
+def _kind_of(reject: RejectRecord) -> tuple[str, str, str]:
+    return reject.stage, reject.code, shape_of_reason(reject.message)
 
 
-def _described(reject: RejectRecord) -> tuple[Text, Text, Text]:
-    return Text(printable(reject.stage)), reason_of(reject), Text(shown_record(reject, length=120), style="dim")
+def first_line_of(reject: RejectRecord) -> str:
+    """Return what went wrong, without notes."""
+    return f"{reject.error_type.rpartition('.')[2]}: {reject.message.split(chr(10), 1)[0]}"
 
 
 def reason_of(reject: RejectRecord) -> Text:
-    """Return what went wrong, in one line."""
-    first = reject.message.split("\n", 1)[0]
-    return Text(shorten(printable(f"{reject.error_type.rpartition('.')[2]}: {first}"), 300))
+    """Return what went wrong, in one line that is safe to print."""
+    return Text(shorten(printable(first_line_of(reject)), 300))
 
 
 def shown_record(reject: RejectRecord, *, length: int) -> str:

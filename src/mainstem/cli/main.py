@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The arguments after the command's name; those of the process by default.
 
     Returns:
-        The exit code: 0 completed, 1 failed, 2 wrong usage, 130 ended by Ctrl-C.
+        The exit code: see ``ExitCode``.
 
     Raises:
         SystemExit: What the user's code raised.

@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -19,10 +19,11 @@ from rich.text import Text
 from mainstem.cli.durable_report import shown_record
 from mainstem.cli.escape import plain_console, printable
 from mainstem.cli.exit_code import ExitCode
-from mainstem.cli.reject_filter import parse_ids
+from mainstem.cli.pipelines import guarded_target
+from mainstem.cli.reject_filter import parse_id
+from mainstem.cli.report import print_message
 from mainstem.cli.stores import existing_store
-from mainstem.cli.target import Target
-from mainstem.cli.usage import UsageError
+from mainstem.cli.usage import UsageError, did_you_mean
 from mainstem.errors import StoreError
 from mainstem.store.codec import decode, encode, names_of
 from mainstem.store.model import RejectRecord
@@ -49,24 +50,27 @@ def edit_reject(
     target: str | None,
     store: str | None,
     by: str | None,
+    traceback: bool,
 ) -> int:
     """Mend the record of a reject."""
     from mainstem.durable.ledger import RejectLedger
 
-    ids = parse_ids([number])
-    if len(ids) != 1:
-        raise UsageError(f"one reject is edited at a time, not {number!r}")
+    id_ = parse_id(number)
     if assignments and record is not None:
         raise UsageError("give either --set, for single fields, or --record, for the whole record")
     if target is not None:
-        load_classes(target)
+        with guarded_target(target, traceback=traceback):
+            pass  # the record may be of a class of its module, which is loaded now
     console = plain_console()
     with existing_store(store) as opened:
         ledger = RejectLedger(opened)
-        reject = ledger.get(ids[0])
+        reject = ledger.get(id_)
         if assignments:
-            fields = _fields_of(_record_of(reject), assignments)
+            before = _record_of(reject)
+            fields = _fields_of(before, assignments)
             ledger.edit_fields(reject.id, fields, by=by)
+            if isinstance(before, dict):  # of other records, a field that is not there is refused
+                _notice_new(fields, before)  # pyright: ignore[reportUnknownArgumentType]
         else:
             text = _from_editor(reject) if record is None else record
             if text is None:
@@ -79,11 +83,12 @@ def edit_reject(
     return ExitCode.COMPLETED
 
 
-def load_classes(target: str) -> None:
-    """Load the module of a pipeline, whose classes kept records may be of."""
-    parsed = Target.parse(target)
-    with parsed.importable():
-        parsed.load()
+def _notice_new(fields: Iterable[str], before: Mapping[Any, Any]) -> None:
+    """Say which fields a dictionary has now that it did not have: they may be wanted, or misspelt."""
+    for name in fields:
+        if name not in before:
+            hint = did_you_mean(name, [each for each in before if isinstance(each, str)])
+            print_message(plain_console(stderr=True), f"the record had no field {name!r}, and has one now{hint}")
 
 
 def _record_of(reject: RejectRecord) -> Any:
@@ -133,7 +138,10 @@ def _parsed(text: str, where: str) -> Any:
         json.loads(text)
     except ValueError as error:
         raise UsageError(f"{where} is no JSON: {error}") from None
-    return decode(text)
+    try:
+        return decode(text)
+    except StoreError as error:  # an object that looks like one of the store's own marks, or NaN
+        raise UsageError(f"{where} cannot be kept: {error}") from None
 
 
 def _replace(ledger: RejectLedger, reject: RejectRecord, value: Any, by: str | None) -> None:

@@ -93,6 +93,18 @@ class Which:
         return [RejectState(name) for name in names]
 
 
+def parse_id(text: str) -> int:
+    """Read the number of one reject.
+
+    Raises:
+        UsageError: If it is none, or several.
+    """
+    ids = parse_ids([text])
+    if len(ids) != 1:
+        raise UsageError(f"one reject is meant, not {text!r}")
+    return ids[0]
+
+
 def parse_ids(texts: Sequence[str]) -> list[int]:
     """Read ``3,5`` and ``10-20``.
 

@@ -14,18 +14,17 @@ from rich.text import Text
 from mainstem.cli.durability import describe_target
 from mainstem.cli.escape import plain_console, printable
 from mainstem.cli.exit_code import ExitCode
-from mainstem.cli.pipelines import Made, as_started, made_pipeline
+from mainstem.cli.pipelines import Made, guarded_target, target_of
 from mainstem.cli.progress import Progress
 from mainstem.cli.reject_filter import Which
+from mainstem.cli.report import describe_load
 from mainstem.cli.runs import find_run
 from mainstem.cli.signals import RunSignals
 from mainstem.cli.stores import existing_store
-from mainstem.cli.tracebacks import format_error
 from mainstem.cli.usage import UsageError
 from mainstem.context import PipelineContext
-from mainstem.errors import MainstemError, RunError
 from mainstem.stage_run import unique_names
-from mainstem.store.model import RejectQuery, RejectState
+from mainstem.store.model import RejectQuery, RejectState, RunRecord
 from mainstem.store.store import Store
 
 if TYPE_CHECKING:
@@ -59,10 +58,8 @@ def replay(command: ReplayCommand) -> int:
     chosen = which.to_filter()
     with existing_store(command.store) as store:
         record = find_run(store, run_id, which.pipeline)
-        target, assignments = command.target, list(command.assignments)
-        if target is None:
-            otherwise = f"mainstem rejects replay TARGET --run {shlex.quote(run_id)}"
-            target, assignments = as_started(record, assignments, otherwise=otherwise)
+        otherwise = f"mainstem rejects replay TARGET --run {shlex.quote(run_id)}"
+        target, assignments = target_of(record, command.target, command.assignments, otherwise=otherwise)
         states = chosen.get("states") or [RejectState.APPROVED]
         if not store.count_rejects(_meant(which, record.pipeline, [*map(RejectState, states)])):
             plain_console().print(Text("there is nothing to replay: mainstem rejects approve lets rejects be replayed"))
@@ -70,7 +67,7 @@ def replay(command: ReplayCommand) -> int:
         plain_console(stderr=True).print(
             Text(f"with {printable(describe_target(target, assignments))}", style="dim"), soft_wrap=True
         )
-        return _replay(command, store, target, assignments, [*states])
+        return _replay(command, store, record, target, assignments, [*states])
 
 
 def _meant(which: Which, pipeline: str, states: Sequence[RejectState]) -> RejectQuery:
@@ -78,22 +75,19 @@ def _meant(which: Which, pipeline: str, states: Sequence[RejectState]) -> Reject
 
 
 def _replay(
-    command: ReplayCommand, store: Store, target: str, assignments: Sequence[str], states: Sequence[Any]
+    command: ReplayCommand,
+    store: Store,
+    record: RunRecord,
+    target: str,
+    assignments: Sequence[str],
+    states: Sequence[Any],
 ) -> int:
     signals = RunSignals()
-    own_code = ""
     try:
-        with made_pipeline(target, assignments) as made:
-            own_code = made.own_code
-            report = anyio.run(_execute, command, store, made, states, signals)
+        with guarded_target(target, traceback=command.traceback) as loaded:
+            report = anyio.run(_execute, command, store, record, loaded.make(assignments), states, signals)
     except KeyboardInterrupt:  # the second signal
         report = None
-    except (MainstemError, UsageError):
-        raise
-    except Exception as error:
-        for line in format_error(error, own=own_code, everything=command.traceback):
-            plain_console(stderr=True).print(Text(line), soft_wrap=True)
-        return ExitCode.FAILED
     if report is None:
         plain_console(stderr=True).print(Text("stopped: what was committed is loaded; the same command goes on"))
         return signals.exit_code
@@ -102,21 +96,19 @@ def _replay(
 
 
 async def _execute(
-    command: ReplayCommand, store: Store, made: Made, states: Sequence[Any], signals: RunSignals
+    command: ReplayCommand, store: Store, record: RunRecord, made: Made, states: Sequence[Any], signals: RunSignals
 ) -> ReplayReport | None:
     from mainstem.durable.replay import replay_rejects
 
-    pipeline = await made.pipeline()
-    run_id, which = str(command.which.run), command.which
-    if which.pipeline is not None and which.pipeline != pipeline.name:
-        raise RunError(f"the target is pipeline {pipeline.name!r}, and --pipeline is {which.pipeline!r}")
+    pipeline = await made.pipeline_of(record)
+    which = command.which
     context = PipelineContext()
     progress = Progress(pipeline.name, unique_names(pipeline.stages), context)
     with signals.cancelling(progress):
         return await replay_rejects(
             store,
             pipeline,
-            run_id,
+            record.run_id,
             states=states,
             stage=which.stage,
             code=which.code,
@@ -130,9 +122,7 @@ def _print(report: ReplayReport) -> None:
     console = plain_console()
     dropped = f", {report.dropped:,} of them dropped on the way" if report.dropped else ""
     console.print(Text(f"{report.replayed:,} replayed{dropped}"))
-    load = report.load
-    loaded = f"{load.records_loaded:,} records loaded into {load.target} ({load.guarantee.value})"
-    console.print(Text(printable(loaded)), soft_wrap=True)
+    console.print(Text(describe_load(report.load)), soft_wrap=True)
     if report.failed_again:
         console.print(Text(f"{report.failed_again:,} failed again, and are open", style="bold red"))
     for reason, count in report.skipped.items():

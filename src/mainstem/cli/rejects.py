@@ -8,17 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich import box
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
 from mainstem.cli.durable_report import reason_of, shown_record
 from mainstem.cli.escape import plain_console, printable, printable_lines
 from mainstem.cli.exit_code import ExitCode
-from mainstem.cli.reject_filter import Which, parse_ids
+from mainstem.cli.reject_filter import Which, parse_id, parse_ids
+from mainstem.cli.runs import runs_called
 from mainstem.cli.stores import existing_store
+from mainstem.cli.tables import number_column, plain_table, print_table, text_column
 from mainstem.cli.usage import UsageError
 from mainstem.store.model import RejectQuery, RejectRecord, RejectState
 from mainstem.store.store import Store
@@ -36,6 +36,7 @@ def list_rejects(which: Which, store: str | None, *, limit: int, as_json: bool) 
         raise UsageError(f"--limit is a number of rejects, at least 1, not {limit}")
     query = which.to_query(limit=limit)
     with existing_store(store) as opened:
+        _require_run(opened, which)
         if as_json:
             _write_json(_each(opened, query, limit))
             return ExitCode.COMPLETED
@@ -46,8 +47,11 @@ def list_rejects(which: Which, store: str | None, *, limit: int, as_json: bool) 
 
 def show_reject(number: str, store: str | None, *, as_json: bool) -> int:
     """Show all that is known of one reject."""
+    from mainstem.durable.ledger import RejectLedger
+
+    id_ = parse_id(number)
     with existing_store(store) as opened:
-        reject = _reject(opened, number)
+        reject = RejectLedger(opened).get(id_)
     if as_json:
         _write_json([reject], alone=True)
         return ExitCode.COMPLETED
@@ -77,6 +81,7 @@ def change_rejects(
         both = "either by their numbers or by a filter, not both" if ids else "by their numbers, or by --run, --stage"
         raise UsageError(f"say which rejects are meant: {both}" + ("" if ids else ", --code, --pipeline or --state"))
     with existing_store(store) as opened:
+        _require_run(opened, which)
         ledger = RejectLedger(opened)
         change = {"approve": ledger.approve, "discard": ledger.discard, "reopen": ledger.reopen}[verb]
         count = change(*ids, by=by) if ids else change(by=by, **chosen)
@@ -93,6 +98,7 @@ def export(
 
     query = which.to_query()
     with existing_store(store) as opened:
+        _require_run(opened, which)
         target = sys.stdout if output is None else output
         count = export_rejects(_each(opened, query), target, form, escape_formulas=escape_formulas)
     if output is not None:
@@ -104,13 +110,10 @@ def _counted(count: int) -> str:
     return "1 reject" if count == 1 else f"{count:,} rejects"
 
 
-def _reject(store: Store, number: str) -> RejectRecord:
-    from mainstem.durable.ledger import RejectLedger
-
-    ids = parse_ids([number])
-    if len(ids) != 1:
-        raise UsageError(f"one reject is meant, not {number!r}")
-    return RejectLedger(store).get(ids[0])
+def _require_run(store: Store, which: Which) -> None:
+    """Refuse the name of a run that is not there: it is misspelt, and means no reject by accident."""
+    if which.run is not None:
+        runs_called(store, which.run, which.pipeline)
 
 
 def _each(store: Store, query: RejectQuery, limit: int | None = None) -> Iterator[RejectRecord]:
@@ -135,25 +138,19 @@ def _print_table(console: Console, rejects: Sequence[RejectRecord], total: int) 
     if not rejects:
         console.print(Text("there are no such rejects"))
         return
-    table = Table(
-        Column("reject", justify="right", no_wrap=True),
+    table = plain_table(
+        number_column("reject"),
         Column("state", no_wrap=True),
-        Column("run", overflow="fold"),
-        Column("stage", overflow="fold"),
-        Column("record", justify="right", no_wrap=True),
-        Column("reason", overflow="fold"),
-        Column("value", overflow="fold"),
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        header_style="bold",
+        *map(text_column, ("run", "stage")),
+        number_column("record"),
+        *map(text_column, ("reason", "value")),
     )
     for each in rejects:
         state = each.state.value if each.is_settled else f"{each.state.value}, unsettled"
         place = "" if each.index is None else f"{each.index:,}"
         run, stage, value = printable(each.run_id), printable(each.stage), shown_record(each, length=120)
         table.add_row(f"{each.id}", state, Text(run), Text(stage), place, reason_of(each), Text(value, style="dim"))
-    console.print(Padding(table, (0, 0, 0, 0), expand=False))
+    print_table(console, table)
     more = "" if len(rejects) == total else f", of which the first {len(rejects):,} are shown (--limit)"
     console.print(Text(f"{_counted(total)}{more}"))
 

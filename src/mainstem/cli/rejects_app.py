@@ -101,8 +101,9 @@ def _edit(
     ] = None,
     store: Store = None,
     by: By = None,
+    traceback: Traceback = False,
 ) -> int:
-    return edit_reject(number, settings, record, target=target, store=store, by=by)
+    return edit_reject(number, settings, record, target=target, store=store, by=by, traceback=traceback)
 
 
 def _approve(*numbers: Numbers, which: Which | None = None, store: Store = None, by: By = None) -> int:

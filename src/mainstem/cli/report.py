@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from rich import box
 from rich.console import Console
-from rich.padding import Padding
 from rich.pretty import pretty_repr
-from rich.table import Column, Table
 from rich.text import Text
 
 from mainstem.cli.durable_report import print_durable, print_kept_rejects, print_resume
 from mainstem.cli.escape import printable, printable_lines, represent, shorten
 from mainstem.cli.outcome import Outcome
 from mainstem.cli.stages import count_cells, format_duration, stage_table
+from mainstem.cli.tables import RejectRow, print_table, reject_table, shape_of_reason
 from mainstem.cli.tracebacks import format_error
 from mainstem.context import StageError
 from mainstem.endpoints import LoadReport
 from mainstem.errors import describe_error
 
-REJECTS_SHOWN = 10
 OUTPUT_LINES = 20
 OUTPUT_RECORDS = 20
 _STATUS_STYLES = {"completed": "bold green", "failed": "bold red", "cancelled": "bold yellow"}
@@ -55,7 +51,7 @@ def print_report(console: Console, outcome: Outcome) -> None:
     )
     console.print()
     console.print(heading, soft_wrap=True)
-    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    print_table(console, table, indent=2)
     if outcome.accounting is not None:
         console.print(Text(f"records: {outcome.accounting}"), soft_wrap=True)
     if outcome.result is not None and outcome.result.bottleneck is not None:
@@ -123,68 +119,16 @@ def print_rejects(console: Console, outcome: Outcome) -> None:
     counted = [f"{records:,} rejected"] if records else []
     counted += [f"{others:,} other {'error' if others == 1 else 'errors'}"] if others else []
     console.print(Text(", ".join(counted), style="bold red"))
-    table = _each_reject(entries) if len(entries) <= REJECTS_SHOWN else _grouped_rejects(entries)
-    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    print_table(console, reject_table(entries, _row_of, _kind_of), indent=2)
 
 
-def _each_reject(entries: Sequence[StageError]) -> Table:
-    table = _reject_table(Column("record", justify="right", no_wrap=True))
-    for each in entries:
-        table.add_row(_position(each), _stage(each), _reason(each), _value(each))
-    return table
+def _row_of(entry: StageError) -> RejectRow:
+    value = "" if entry.index is None else represent(entry.record, length=120)
+    return RejectRow(entry.stage, entry.index, describe_error(entry.error), value)
 
 
-def _grouped_rejects(entries: Sequence[StageError]) -> Table:
-    """Group by stage and reason. Reasons that differ in numbers and quoted values only are one, shown by its first."""
-    groups: dict[tuple[str, str], list[StageError]] = {}
-    for each in entries:
-        shape = _VALUES.sub("...", describe_error(each.error)[:500])
-        groups.setdefault((each.stage, shape), []).append(each)
-    largest = sorted(groups.values(), key=len, reverse=True)
-    table = _reject_table(
-        Column("count", justify="right", no_wrap=True), Column("first at", justify="right", no_wrap=True)
-    )
-    for group in largest[:REJECTS_SHOWN]:
-        first = group[0]
-        table.add_row(Text(f"{len(group):,}"), _position(first), _stage(first), _reason(first), _value(first))
-    more = largest[REJECTS_SHOWN:]
-    if more:
-        table.add_row(
-            Text(f"{sum(map(len, more)):,}"), "", "", Text(f"for {len(more):,} other reasons", style="dim"), ""
-        )
-    return table
-
-
-_VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
-
-
-def _reject_table(*leading: Column) -> Table:
-    return Table(
-        *leading,
-        Column("stage", overflow="fold"),
-        Column("reason", overflow="fold"),
-        Column("value", overflow="fold"),
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        header_style="bold",
-    )
-
-
-def _position(entry: StageError) -> Text:
-    return Text("" if entry.index is None else f"{entry.index:,}")
-
-
-def _stage(entry: StageError) -> Text:
-    return Text(printable(entry.stage))
-
-
-def _reason(entry: StageError) -> Text:
-    return Text(shorten(printable(describe_error(entry.error)), 300))
-
-
-def _value(entry: StageError) -> Text:
-    return Text("" if entry.index is None else represent(entry.record, length=120), style="dim")
+def _kind_of(entry: StageError) -> tuple[str, str]:
+    return entry.stage, shape_of_reason(describe_error(entry.error))
 
 
 _PLAIN = (bool, int, float, complex, str, bytes, Decimal, date, time, timedelta, UUID, PurePath)
@@ -225,12 +169,16 @@ def _print_output(console: Console, data: Any) -> None:
     console.print()
 
 
+def describe_load(report: LoadReport) -> str:
+    """Say in one line what was loaded."""
+    loaded = "1 record" if report.records_loaded == 1 else f"{report.records_loaded:,} records"
+    rejected = f", {report.records_rejected:,} rejected by it" if report.records_rejected else ""
+    return printable(f"{loaded} loaded into {report.target} ({report.guarantee.value}){rejected}")
+
+
 def _describe_output(data: Any, width: int) -> str:
     if isinstance(data, LoadReport):
-        rejected = f", {data.records_rejected:,} rejected by it" if data.records_rejected else ""
-        return printable(
-            f"{data.records_loaded:,} records loaded into {data.target} ({data.guarantee.value}){rejected}"
-        )
+        return describe_load(data)
     if is_plain(data):
         return pretty_repr(data, max_width=width, max_string=1000)
     name = printable(type(data).__name__)

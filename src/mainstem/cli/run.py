@@ -7,23 +7,22 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import anyio
 
-from mainstem.cli.durability import DurableOptions, describe_listing, describe_run
+from mainstem.cli.durability import DurableOptions, describe_command, describe_run
 from mainstem.cli.durable_outcome import durable_outcome
 from mainstem.cli.escape import plain_console
 from mainstem.cli.exit_code import ExitCode
 from mainstem.cli.json_report import to_json
 from mainstem.cli.outcome import Outcome
+from mainstem.cli.pipelines import Made, loaded_target
 from mainstem.cli.progress import Progress
 from mainstem.cli.report import print_error, print_refusal, print_rejects, print_report
-from mainstem.cli.settings import call_with_settings
 from mainstem.cli.signals import RunSignals
 from mainstem.cli.stores import open_store_of
-from mainstem.cli.target import Target, is_pipeline, own_code
+from mainstem.cli.target import require_no_input
 from mainstem.cli.usage import UsageError
 from mainstem.cli.watched_store import WatchedStore
 from mainstem.errors import GuaranteeError, RunActiveError, RunCompletedError, RunError, StoreError
@@ -86,19 +85,12 @@ def run_target(options: CommandOptions) -> int:
 def _run(options: CommandOptions, outcome: Outcome) -> ExitCode:
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers is the number of worker processes, at least 1, not {options.workers}")
-    target = Target.parse(options.target)
-    with target.importable():
-        module = target.load()
-        outcome.own_code = own_code(module)
-        found = target.find(module)
-        is_function = not is_pipeline(found)
-        if options.assignments and not is_function:
-            raise UsageError(f"{target} is a Pipeline, which has no settings: --set is for a function that returns one")
-        made = call_with_settings(found, options.assignments, f"{target}()") if is_function else found
-        return _run_made(target, made, outcome, options)
+    with loaded_target(options.target) as loaded:
+        outcome.own_code = loaded.own_code
+        return _run_made(loaded.make(options.assignments), outcome, options)
 
 
-def _run_made(target: Target, made: Any, outcome: Outcome, options: CommandOptions) -> ExitCode:
+def _run_made(made: Made, outcome: Outcome, options: CommandOptions) -> ExitCode:
     signals = RunSignals()
     durability = options.durability.to_run_options(options.target, options.assignments)
     is_durable = "run_id" in durability or "store" in durability
@@ -106,7 +98,7 @@ def _run_made(target: Target, made: Any, outcome: Outcome, options: CommandOptio
     if store is not None:
         durability["store"] = store
     try:
-        anyio.run(_execute, target, made, outcome, options, durability, signals)
+        anyio.run(_execute, made, outcome, options, durability, signals)
     except KeyboardInterrupt:  # the second signal
         outcome.status = "cancelled"
     finally:
@@ -129,21 +121,23 @@ def _look_back(store: WatchedStore, outcome: Outcome, options: CommandOptions) -
     run_id, given = store.lease.run_id, options.durability
     resume = describe_run(given, options.target, options.assignments, run_id)
     try:
-        outcome.durable = durable_outcome(store, resume, describe_listing(run_id, given.store))
+        outcome.durable = durable_outcome(
+            store, resume, describe_command("mainstem rejects list", given.store, run=run_id)
+        )
     except StoreError as error:  # what the run came to stands, whether it can be looked up or not
         outcome.refusal = error
 
 
 async def _execute(
-    target: Target,
-    made: Any,
+    made: Made,
     outcome: Outcome,
     options: CommandOptions,
     durability: DurableRunOptions,
     signals: RunSignals,
 ) -> None:
-    # An async function is awaited here, so that what it opens belongs to the event loop that the run uses.
-    pipeline = outcome.pipeline = target.require_pipeline(await made if isawaitable(made) else made)
+    pipeline = await made.pipeline()
+    require_no_input(pipeline)
+    outcome.pipeline = pipeline
     progress = Progress(pipeline.name, outcome.stage_names, outcome.context)
     with progress.show(quiet=options.quiet), signals.cancelling(progress) as scope:
         result = await pipeline.execute(None, context=outcome.context, workers=options.workers, **durability)

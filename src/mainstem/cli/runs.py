@@ -10,23 +10,22 @@ from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from rich import box
-from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from mainstem.cli.durability import describe_run
+from mainstem.cli.durability import describe_command, describe_run
 from mainstem.cli.escape import plain_console, printable
 from mainstem.cli.exit_code import ExitCode
-from mainstem.cli.pipelines import as_started
+from mainstem.cli.pipelines import target_of
 from mainstem.cli.report import print_message
 from mainstem.cli.run import CommandOptions, run_target
 from mainstem.cli.stages import StageRow, format_duration, stage_table
 from mainstem.cli.stores import existing_store
+from mainstem.cli.tables import number_column, plain_table, print_table, text_column
 from mainstem.cli.usage import UsageError, did_you_mean
 from mainstem.context import StageProgress
 from mainstem.errors import RunError
-from mainstem.store.model import RunRecord, RunStatus
+from mainstem.store.model import RunRecord, RunStatus, StageCounts
 from mainstem.store.store import Store
 
 INTERRUPTED = "interrupted"
@@ -58,7 +57,7 @@ def list_runs(store: str | None, *, pipeline: str | None, states: Sequence[str],
     elif not records:
         plain_console().print(Text("there are no such runs"))
     else:
-        plain_console().print(Padding(_table(records), (0, 0, 0, 0), expand=False))
+        print_table(plain_console(), _table(records))
     return ExitCode.COMPLETED
 
 
@@ -70,12 +69,12 @@ def show_run(run_id: str, store: str | None, *, pipeline: str | None, as_json: b
         _write_json(document_of(record))
         return ExitCode.COMPLETED
     console = plain_console()
-    for name, value in _facts(record):
+    for name, value in _facts(record, store):
         console.print(Text(f"{name:<10} {printable(value)}"), soft_wrap=True)
     if record.counts:
         rows = [StageRow(name, "done", StageProgress(**asdict(counts))) for name, counts in record.counts.items()]
         console.print(Text("at the last batch:"))
-        console.print(Padding(stage_table(rows, live=False), (0, 0, 0, 2), expand=False))
+        print_table(console, stage_table(rows, live=False), indent=2)
     return ExitCode.COMPLETED
 
 
@@ -96,13 +95,29 @@ def resume_run(run_id: str, options: CommandOptions, *, pipeline: str | None) ->
             errors, f"run {run_id!r} of pipeline {record.pipeline!r} has completed{when}: nothing is left to do"
         )
         return ExitCode.COMPLETED
+    if replayed_run(record) is not None:
+        raise UsageError(f"run {run_id!r} is a replay, which {way_on(record, options.durability.store)} goes on with")
     otherwise = f"mainstem run TARGET --run-id {shlex.quote(run_id)}"
-    target, assignments = as_started(record, options.assignments, otherwise=otherwise)
+    target, assignments = target_of(record, None, options.assignments, otherwise=otherwise)
     durability = replace(options.durability, run_id=run_id)
     if not options.quiet:
         command = describe_run(durability, target, assignments, run_id)
         errors.print(Text(printable(command), style="dim"), soft_wrap=True)
     return run_target(replace(options, target=target, assignments=assignments, durability=durability))
+
+
+def runs_called(store: Store, run_id: str, pipeline: str | None) -> list[RunRecord]:
+    """Return the runs of a name, of which each pipeline may have one.
+
+    Raises:
+        RunError: If there is none.
+    """
+    found = store.runs(pipeline=pipeline, run_id=run_id)
+    if not found:
+        known = [each.run_id for each in store.runs(pipeline=pipeline, limit=1000)]
+        of = "" if pipeline is None else f" of pipeline {pipeline!r}"
+        raise RunError(f"there is no run {run_id!r}{of} in {store.url}{did_you_mean(run_id, known)}")
+    return found
 
 
 def find_run(store: Store, run_id: str, pipeline: str | None) -> RunRecord:
@@ -112,15 +127,31 @@ def find_run(store: Store, run_id: str, pipeline: str | None) -> RunRecord:
         RunError: If there is none.
         UsageError: If several pipelines have one.
     """
-    found = store.runs(pipeline=pipeline, run_id=run_id)
-    if not found:
-        known = [each.run_id for each in store.runs(pipeline=pipeline, limit=1000)]
-        of = "" if pipeline is None else f" of pipeline {pipeline!r}"
-        raise RunError(f"there is no run {run_id!r}{of} in {store.url}{did_you_mean(run_id, known)}")
+    found = runs_called(store, run_id, pipeline)
     if len(found) > 1:
         names = ", ".join(repr(each.pipeline) for each in found)
         raise UsageError(f"several pipelines have a run {run_id!r}: say which with --pipeline ({names})")
     return found[0]
+
+
+def replayed_run(record: RunRecord) -> str | None:
+    """Return the run whose rejects a run replays; ``None`` if it is no replay."""
+    return None if record.source is None else record.source.get("rejects of run")
+
+
+def way_on(record: RunRecord, store: str | None) -> str:
+    """Return the command that goes on with a run."""
+    replayed = replayed_run(record)
+    if replayed is not None:
+        return describe_command("mainstem rejects replay", store, run=replayed)
+    return describe_command(f"mainstem runs resume {shlex.quote(record.run_id)}", store)
+
+
+def records_read(record: RunRecord, counts: Mapping[str, StageCounts]) -> int:
+    """Return how many records of its source a run had read by the time of some counts."""
+    first: Mapping[str, Any] = record.shape[0] if record.shape else {}
+    of_source = counts.get(str(first.get("name")))
+    return 0 if of_source is None else of_source.records_in
 
 
 def document_of(record: RunRecord) -> dict[str, Any]:
@@ -143,30 +174,13 @@ def _host(record: RunRecord) -> str:
     return record.owner.host.split()[0] if record.owner.host.strip() else ""
 
 
-def _records_read(record: RunRecord) -> int:
-    first: Mapping[str, Any] = record.shape[0] if record.shape else {}
-    counts = record.counts.get(str(first.get("name")))
-    return 0 if counts is None else counts.records_in
-
-
 _STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", INTERRUPTED: "bold yellow"}
 
 
 def _table(records: Sequence[RunRecord]) -> Table:
-    table = Table(
-        Column("run", overflow="fold"),
-        Column("pipeline", overflow="fold"),
-        Column("state", no_wrap=True),
-        Column("began (UTC)", no_wrap=True),
-        Column("batches", justify="right", no_wrap=True),
-        Column("read", justify="right", no_wrap=True),
-        Column("rejects", justify="right", no_wrap=True),
-        Column("attempts", justify="right", no_wrap=True),
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        header_style="bold",
-    )
+    counts = ("batches", "read", "rejects", "attempts")
+    fixed = (Column(name, no_wrap=True) for name in ("state", "began (UTC)"))
+    table = plain_table(*map(text_column, ("run", "pipeline")), *fixed, *map(number_column, counts))
     for each in records:
         rejects = sum(each.rejects.values())
         table.add_row(
@@ -175,14 +189,14 @@ def _table(records: Sequence[RunRecord]) -> Table:
             Text(state_of(each), style=_STYLES[state_of(each)]),
             f"{each.started_at:%Y-%m-%d %H:%M:%S}",
             f"{each.committed:,}",
-            f"{_records_read(each):,}",
+            f"{records_read(each, each.counts):,}",
             Text(f"{rejects:,}", style="red" if rejects else ""),
             f"{each.epoch:,}",
         )
     return table
 
 
-def _facts(record: RunRecord) -> list[tuple[str, str]]:
+def _facts(record: RunRecord, store: str | None) -> list[tuple[str, str]]:
     began = f"{record.started_at:%Y-%m-%d %H:%M:%S} UTC"
     owner = f"process {record.owner.pid} on {_host(record)}"
     facts = [("run", record.run_id), ("pipeline", record.pipeline), ("state", state_of(record)), ("began", began)]
@@ -192,7 +206,8 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
         silent = (datetime.now(timezone.utc) - record.updated_at).total_seconds() * 1000
         facts.append(("last sign", f"{format_duration(max(silent, 1))} ago"))
     facts.append(("attempts", f"{record.epoch:,}, the last by {owner}"))
-    facts.append(("committed", f"{record.committed:,} batches, {_records_read(record):,} records read"))
+    batches = "1 batch" if record.committed == 1 else f"{record.committed:,} batches"
+    facts.append(("committed", f"{batches}, {records_read(record, record.counts):,} records read"))
     if record.guarantee is not None:
         facts.append(("guarantee", record.guarantee))
     if record.rejects:
@@ -202,5 +217,5 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     if record.target is not None:
         facts.append(("target", record.target))
     if record.status is not RunStatus.COMPLETED and not record.is_live:
-        facts.append(("to go on", f"mainstem runs resume {shlex.quote(record.run_id)}"))
+        facts.append(("to go on", way_on(record, store)))
     return facts

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from rich import box
 from rich.table import Column, Table
 from rich.text import Text
 
 from mainstem.cli.escape import printable
+from mainstem.cli.tables import number_column, plain_table
 from mainstem.context import PipelineContext, StageProgress
 from mainstem.result import StageResult
 
@@ -61,15 +61,9 @@ def rows_at_end(
 
 def stage_table(rows: Sequence[StageRow], *, live: bool) -> Table:
     """Make the table of the stages; while the run goes on with their rates."""
-    numbers = ["in", "out", "filtered", "rejected", *(["rate"] if live else []), "time"]
-    table = Table(
-        Column("stage", overflow="fold", min_width=12),
-        *(Column(name, justify="right", no_wrap=True) for name in numbers),
-        Column("", no_wrap=True),
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        header_style="bold",
+    names = ["in", "out", "filtered", "rejected", *(["rate"] if live else []), "time"]
+    table = plain_table(
+        Column("stage", overflow="fold", min_width=12), *map(number_column, names), Column("", no_wrap=True)
     )
     for row in rows:
         table.add_row(Text(printable(row.name)), *_numbers(row, live), Text(row.state, style=_STYLES[row.state]))

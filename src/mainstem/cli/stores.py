@@ -33,7 +33,9 @@ def open_store_of(place: Place | None) -> Store:
 
 @contextmanager
 def existing_store(place: str | None) -> Generator[Store]:
-    """Open a store that must be there: whoever asks what it holds wants no new one.
+    """Open a store whose file must be there: whoever asks what it holds wants no new one.
+
+    In a database of PostgreSQL its tables are made, if they are not there.
 
     Raises:
         UsageError: If it is in PostgreSQL, and the extra for that is not installed.
@@ -56,7 +58,7 @@ def store_place(place: str | None) -> str:
     """Return where a store is that was given, or was not."""
     from mainstem.store.open import DEFAULT
 
-    return place or os.environ.get("MAINSTEM_STORE") or DEFAULT
+    return place if place is not None else os.environ.get("MAINSTEM_STORE") or DEFAULT
 
 
 def store_file(place: str | None) -> Path | None:

@@ -106,23 +106,30 @@ class Target:
         )
 
     def require_pipeline(self, made: Any) -> AnyPipeline:
-        """Return ``made`` if it is a pipeline that can be run without input.
+        """Return ``made`` if it is a pipeline.
 
         Raises:
             UsageError: If it is not.
         """
         if not is_pipeline(made):
             raise UsageError(f"{self}() returned {_kind(made)}, and must return a Pipeline")
-        pipeline = made
-        declared = get_args(getattr(pipeline, "__orig_class__", None))[:1]
-        first = pipeline.stages[0].receivers if pipeline.stages else ()
-        for hint in (*declared, *(stage.input_hint for stage in first)):
-            if not _takes_nothing(hint):
-                raise UsageError(
-                    f"pipeline {pipeline.name!r} needs input, {show(hint)}, which the command line cannot give: "
-                    "begin it with a source, or let TARGET be a function that adds one and takes its place with --set"
-                )
-        return pipeline
+        return made
+
+
+def require_no_input(pipeline: AnyPipeline) -> None:
+    """Refuse a pipeline that cannot be run without input.
+
+    Raises:
+        UsageError: If it cannot.
+    """
+    declared = get_args(getattr(pipeline, "__orig_class__", None))[:1]
+    first = pipeline.stages[0].receivers if pipeline.stages else ()
+    for hint in (*declared, *(stage.input_hint for stage in first)):
+        if not _takes_nothing(hint):
+            raise UsageError(
+                f"pipeline {pipeline.name!r} needs input, {show(hint)}, which the command line cannot give: "
+                "begin it with a source, or let TARGET be a function that adds one and takes its place with --set"
+            )
 
 
 def is_pipeline(found: object) -> TypeGuard[AnyPipeline]:

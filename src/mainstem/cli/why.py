@@ -18,12 +18,10 @@ from mainstem.cli.durability import describe_target
 from mainstem.cli.durable_report import reason_of
 from mainstem.cli.escape import plain_console, printable, represent
 from mainstem.cli.exit_code import ExitCode
-from mainstem.cli.pipelines import Made, as_started, made_pipeline
-from mainstem.cli.runs import find_run
+from mainstem.cli.pipelines import Made, guarded_target, target_of
+from mainstem.cli.runs import find_run, records_read
 from mainstem.cli.stores import existing_store
-from mainstem.cli.tracebacks import format_error
 from mainstem.cli.usage import UsageError
-from mainstem.errors import MainstemError
 from mainstem.store.codec import encode_record
 from mainstem.store.model import RunRecord, RunStatus
 from mainstem.store.store import Store
@@ -56,38 +54,31 @@ def why(command: WhyCommand) -> int:
     if (command.position is None) == (command.key is None):
         raise UsageError("say which record is meant: --position N, or --key FIELD=VALUE")
     where = None if command.key is None else _has_value(command.key)
-    own_code = ""
     with existing_store(command.store) as store:
         record = find_run(store, command.run, command.pipeline)
-        target, assignments = command.target, list(command.assignments)
-        if target is None:
-            otherwise = f"mainstem why TARGET --run {shlex.quote(command.run)}"
-            target, assignments = as_started(record, assignments, otherwise=otherwise)
+        otherwise = f"mainstem why TARGET --run {shlex.quote(command.run)}"
+        target, assignments = target_of(record, command.target, command.assignments, otherwise=otherwise)
         notice = f"reads the source of {describe_target(target, assignments)} again, and may call its functions"
         plain_console(stderr=True).print(Text(printable(notice), style="dim"), soft_wrap=True)
-        try:
-            with made_pipeline(target, assignments) as made:
-                own_code = made.own_code
-                trace = anyio.run(_explain, made, command, where, store)
-        except (MainstemError, UsageError):
-            raise
-        except Exception as error:
-            for line in format_error(error, own=own_code, everything=command.traceback):
-                plain_console(stderr=True).print(Text(line), soft_wrap=True)
-            return ExitCode.FAILED
+        with guarded_target(target, traceback=command.traceback) as loaded:
+            trace = anyio.run(_explain, loaded.make(assignments), record, command, where, store)
+        committed = store.last_checkpoint(record.run)
+        read = 0 if committed is None else records_read(record, committed.counts)
     if command.as_json:
         sys.stdout.write(json.dumps(_document(trace), indent=2) + "\n")
         sys.stdout.flush()
     else:
-        _print(plain_console(), trace, record)
+        _print(plain_console(), trace, _in_target(trace, record, read))
     return ExitCode.COMPLETED
 
 
-async def _explain(made: Made, command: WhyCommand, where: Callable[[Any], bool] | None, store: Store) -> RecordTrace:
+async def _explain(
+    made: Made, record: RunRecord, command: WhyCommand, where: Callable[[Any], bool] | None, store: Store
+) -> RecordTrace:
     from mainstem.durable.why import explain_record
 
     return await explain_record(
-        await made.pipeline(), position=command.position, where=where, store=store, run_id=command.run
+        await made.pipeline_of(record), position=command.position, where=where, store=store, run_id=command.run
     )
 
 
@@ -104,13 +95,13 @@ def _has_value(key: str) -> Callable[[Any], bool]:
     return has_value
 
 
-def _print(console: Console, trace: RecordTrace, record: RunRecord) -> None:
+def _print(console: Console, trace: RecordTrace, in_target: str) -> None:
     console.print(
         Text.assemble((f"record {trace.position:,}", "bold"), f": {represent(trace.record, length=RECORD_LENGTH)}"),
         soft_wrap=True,
     )
     for step in trace.steps:
-        console.print(Text(f"  {printable(step.stage)} {_said(step, trace, record)}"), soft_wrap=True)
+        console.print(Text(f"  {printable(step.stage)} {_said(step, in_target)}"), soft_wrap=True)
     for each in trace.rejects:
         line = Text.assemble(f"  {printable(each.stage)} rejected it: ", reason_of(each))
         console.print(line, soft_wrap=True)
@@ -119,14 +110,14 @@ def _print(console: Console, trace: RecordTrace, record: RunRecord) -> None:
         console.print(Text("  as the pipeline is now: its functions were called again", style="dim"))
 
 
-def _said(step: RecordStep, trace: RecordTrace, record: RunRecord) -> str:
+def _said(step: RecordStep, in_target: str) -> str:
     shown = ", ".join(represent(each, length=RECORD_LENGTH) for each in step.given[:_SHOWN])
     more = f" and {len(step.given) - _SHOWN:,} more" if len(step.given) > _SHOWN else ""
     lost = "" if step.error is None else f"; some of it was rejected: {printable(step.error)}"
     if step.fate.value == "rejected":
         return f"rejects it: {printable(step.error or '')}"
     if step.fate.value == "sent":
-        return f"is given {shown}{more}; {_in_target(trace, record)}"
+        return f"is given {shown}{more}; {in_target}"
     return {
         "passed": "passed it on",
         "gave": f"gave {shown}{more}",
@@ -136,12 +127,23 @@ def _said(step: RecordStep, trace: RecordTrace, record: RunRecord) -> str:
     }[step.fate.value] + lost
 
 
-def _in_target(trace: RecordTrace, record: RunRecord) -> str:
+def _in_target(trace: RecordTrace, record: RunRecord, read: int) -> str:
+    """Say whether a record that came to the sink is in the target.
+
+    What a stage gives for a record goes to the sink before the barrier of the batch in which the record was read.
+
+    Args:
+        trace: The record.
+        record: The run.
+        read: How many records of the source are in batches that are known to be committed.
+    """
     if trace.rejects:
         return "the target does not take it"
     if record.status is RunStatus.COMPLETED:
         return "the run has completed, so it is loaded"
-    return "the run has not completed: it is loaded if its batch was committed"
+    if trace.position < read:
+        return f"the first {read:,} records of the source are committed, so it is loaded"
+    return f"the store knows of {read:,} records of the source that are committed, and it is not among them"
 
 
 def _document(trace: RecordTrace) -> dict[str, Any]:

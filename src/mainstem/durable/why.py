@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
 from mainstem.context import PipelineContext, context_of_run
+from mainstem.durable.decisions import Decisions
 from mainstem.durable.record_reader import ReadRecord, find_record, read_before
 from mainstem.endpoints import SinkStage, SourceStage
 from mainstem.errors import TraceError, describe_error
 from mainstem.result import StageResult
+from mainstem.secrets import SHOWN
 from mainstem.stage import PipelineStage
 from mainstem.stage_run import StageRun, unique_names
 from mainstem.stateful import StatefulStage, takes_chunks
 from mainstem.store.codec import encode_record
-from mainstem.store.model import RejectQuery, RejectRecord
+from mainstem.store.model import RejectRecord
 from mainstem.store.store import Store
-
-_MOST_COMPARED = 100_000
-"""Rejects of a run that are looked through for one of the same record."""
 
 
 class RecordFate(str, Enum):
@@ -152,8 +152,7 @@ async def explain_record(
         reject
         for step in steps
         if step.fate in (RecordFate.REJECTED, RecordFate.SENT)
-        for record in (step.given or [trace.last])
-        for reject in ledger.of_record(step.stage, record)
+        for reject in ledger.of_records(step.stage, step.given or [trace.last])
     ]
     return RecordTrace(found.position, found.record, steps, rejects, user_code_ran=bool(steps))
 
@@ -162,12 +161,9 @@ class _Ledger:
     def __init__(self, store: Store | None, pipeline: str, run_id: str | None) -> None:
         self._store, self._pipeline, self._run_id = store, pipeline, run_id
 
-    def _rejects(self, stage: str) -> Sequence[RejectRecord]:
-        if self._store is None or self._run_id is None:
-            return []
-        return self._store.rejects(
-            RejectQuery(pipeline=self._pipeline, run_id=self._run_id, stage=stage, limit=_MOST_COMPARED)
-        )
+    def _rejects(self, stage: str) -> Iterator[RejectRecord]:
+        if self._store is not None and self._run_id is not None:
+            yield from Decisions(self._store).each({"pipeline": self._pipeline, "run_id": self._run_id, "stage": stage})
 
     def at_beginning(self, names: Sequence[str], found: ReadRecord) -> list[RejectRecord]:
         """Return the rejects of the source and of the stage after it: there the record's index is known."""
@@ -176,10 +172,26 @@ class _Ledger:
             known += [each for each in self._rejects(names[1]) if each.index == found.index]
         return known
 
-    def of_record(self, stage: str, record: Any) -> list[RejectRecord]:
-        """Return the rejects of a stage whose record is this one."""
-        text = encode_record(record).text
-        return [each for each in self._rejects(stage) if each.record == text]
+    def of_records(self, stage: str, records: Iterable[Any]) -> list[RejectRecord]:
+        """Return the rejects of a stage whose record is one of these, those secrets aside that were left out."""
+        texts = {encode_record(each).text for each in records}
+        return [
+            each
+            for each in self._rejects(stage)
+            if each.record in texts
+            or (each.is_redacted and any(_matches(json.loads(each.record), json.loads(text)) for text in texts))
+        ]
+
+
+def _matches(kept: Any, given: Any) -> bool:
+    """Say whether a record is one that was kept, perhaps without its secrets."""
+    if kept == SHOWN:
+        return True
+    if isinstance(kept, dict) and isinstance(given, dict):
+        return kept.keys() == given.keys() and all(_matches(kept[name], given[name]) for name in kept)  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(kept, list) and isinstance(given, list):
+        return len(kept) == len(given) and all(map(_matches, kept, given))  # pyright: ignore[reportUnknownArgumentType]
+    return bool(kept == given)
 
 
 class _Trace:
