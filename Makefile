@@ -69,8 +69,7 @@ peers: $(PEER_GROUPS:%=.peers/%/.ready)
 
 lock: .uv/.ready
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-	  --custom-compile-command 'make lock' --no-emit-package pandas --no-emit-package numpy \
-	  --no-emit-package python-dateutil --no-emit-package tzdata \
+	  --custom-compile-command 'make lock' --no-emit-package pandas \
 	  --all-extras --group dev pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --custom-compile-command 'make lock' --group test pyproject.toml -o requirements/wheel.txt

@@ -15,8 +15,8 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any
 
-SQLITE, CSV, JSON_LINES = "sqlite", "csv", "json lines"
-ALL = frozenset((SQLITE, CSV, JSON_LINES))
+SQLITE, POSTGRES, CSV, JSON_LINES = "sqlite", "postgres", "csv", "json lines"
+ALL = frozenset((SQLITE, POSTGRES, CSV, JSON_LINES))
 
 
 def good(number: int) -> dict[str, Any]:
@@ -148,38 +148,38 @@ def _number(name: str, make: Callable[[], Any], refused_by: frozenset[str] = ALL
     return PoisonRecord(name, lambda number: {"id": make(), "text": f"text {number}"}, refused_by)
 
 
-_SQLITE = frozenset((SQLITE,))
-_TABLES = frozenset((SQLITE, CSV))
-_FILES = frozenset((CSV, JSON_LINES))
-_JSON = frozenset((JSON_LINES,))
+# PostgreSQL refuses all of them: it is asked for a table whose columns say exactly what they take.
+_POSTGRES = frozenset((POSTGRES,))
+_DATABASES = frozenset((SQLITE, POSTGRES))
+_TABLES = ALL - {JSON_LINES}
 
 RECORDS: list[PoisonRecord] = [
     # Numbers
-    _number("NaN", lambda: math.nan, frozenset((SQLITE, JSON_LINES))),
-    _number("infinity", lambda: math.inf, _JSON),
-    _number("minus infinity", lambda: -math.inf, _JSON),
-    _number("an integer over 64 bits", lambda: 2**63, _SQLITE),
-    _number("a negative integer over 64 bits", lambda: -(2**63) - 1, _SQLITE),
+    _number("NaN", lambda: math.nan, ALL - {CSV}),
+    _number("infinity", lambda: math.inf, _POSTGRES | {JSON_LINES}),
+    _number("minus infinity", lambda: -math.inf, _POSTGRES | {JSON_LINES}),
+    _number("an integer over 64 bits", lambda: 2**63, _DATABASES),
+    _number("a negative integer over 64 bits", lambda: -(2**63) - 1, _DATABASES),
     _number("an integer of 5,000 digits", lambda: 10**5000),
-    _number("a whole float for an integer", lambda: 1000.0, _SQLITE),
+    _number("a whole float for an integer", lambda: 1000.0, _DATABASES),
     _number("a complex number", lambda: 1j),
     _number("a fraction", lambda: Fraction(1, 3)),
-    _number("a text for a number", lambda: "7", _SQLITE),
-    _number("nothing for a number", lambda: None, _SQLITE),
-    _number("an integer that refuses", lambda: RefusingInt(2**70), _SQLITE),
-    _number("a float that refuses", lambda: RefusingFloat("nan"), frozenset((SQLITE, JSON_LINES))),
+    _number("a text for a number", lambda: "7", _DATABASES),
+    _number("nothing for a number", lambda: None, _DATABASES),
+    _number("an integer that refuses", lambda: RefusingInt(2**70), _DATABASES),
+    _number("a float that refuses", lambda: RefusingFloat("nan"), ALL - {CSV}),
     # Texts
     _text("half a surrogate pair", lambda: "\ud800"),
     _text("the other half", lambda: "x\udfff"),
     _text("a byte that was no text", lambda: b"x\xff".decode("utf-8", "surrogateescape")),
     _text("NUL", lambda: "a\0b", _TABLES),
     _text("NUL alone", lambda: "\0", _TABLES),
-    _text("a number for a text", lambda: 7, _SQLITE),
-    _text("a truth value for a text", lambda: True, _SQLITE),
-    _text("nothing for a text", lambda: None, _SQLITE),
-    _text("bytes for a text", lambda: b"\xff", _FILES),
+    _text("a number for a text", lambda: 7, _DATABASES),
+    _text("a truth value for a text", lambda: True, _DATABASES),
+    _text("nothing for a text", lambda: None, _DATABASES),
+    _text("bytes for a text", lambda: b"\xff", ALL - {SQLITE}),
     _text("a text that refuses", lambda: RefusingText("\ud800")),
-    _text("a decimal of 40 digits", lambda: Decimal("1." + "3" * 39), frozenset()),
+    _text("a decimal of 40 digits", lambda: Decimal("1." + "3" * 39), _POSTGRES),
     _text("a decimal that refuses", lambda: RefusingDecimal(1)),
     # Other values
     _text("a list", lambda: [1], _TABLES),

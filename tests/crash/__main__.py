@@ -25,10 +25,10 @@ _SHARE = 250
 """Kills of one task, after which what was found is written down."""
 
 
-def in_shares(name: str, work: Callable[..., dict[str, Any]], number: int, options: Namespace, *before: Any) -> None:
-    """Do the work in shares, side by side, and write down what was found after each."""
+def in_shares(name: str, work: Callable[..., dict[str, Any]], options: Namespace, *before: Any) -> bool:
+    """Do the work in shares, side by side, write down what was found after each, and say whether all is well."""
     seeds = random.Random(options.seed)
-    shares = [min(_SHARE, number - done) for done in range(0, number, _SHARE)]
+    shares = [min(_SHARE, options.number - done) for done in range(0, options.number, _SHARE)]
     total = Counter[str]()
     failures: list[str] = []
     began = monotonic()
@@ -47,6 +47,7 @@ def in_shares(name: str, work: Callable[..., dict[str, Any]], number: int, optio
             }
             write_report(options.report, name, entry)
     print(name, json.dumps(entry, indent=2))
+    return not (total["failed"] or total["lost"] or total["doubled"])
 
 
 def main() -> int:
@@ -59,11 +60,8 @@ def main() -> int:
     parser.add_argument("--report", type=Path, default=Path("crash-report.json"))
     options = parser.parse_args()
     if options.what == "kills":
-        in_shares(f"kills, {options.target}", kill, options.number, options, options.target)
-    else:
-        in_shares("connection cuts, postgres", cut, options.number, options)
-    report = json.loads(options.report.read_text())
-    return int(any(entry.get("failed") or entry.get("lost") or entry.get("doubled") for entry in report.values()))
+        return int(not in_shares(f"kills, {options.target}", kill, options, options.target))
+    return int(not in_shares("connection cuts, postgres", cut, options))
 
 
 if __name__ == "__main__":

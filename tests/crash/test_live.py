@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.at_once import answers_at_once
 from tests.crash import pipelines
 
 from mainstem import RunActiveError, RunCompletedError, open_store
@@ -28,15 +29,7 @@ def run_at_once(folder: Path, barrier: Any, answers: Any) -> None:
 
 
 def test_of_many_that_start_one_run_at_once_one_runs(tmp_path: Path) -> None:
-    fork = multiprocessing.get_context("fork")
-    barrier, answers = fork.Barrier(8), fork.Queue()
-    processes = [fork.Process(target=run_at_once, args=(tmp_path, barrier, answers)) for _ in range(8)]
-    for process in processes:
-        process.start()
-    found = [answers.get(timeout=50) for _ in processes]
-    for process in processes:
-        process.join()
-    answers.close()
+    found = answers_at_once(8, run_at_once, tmp_path, method="fork")
     assert found.count(True) == 1
     assert set(found) <= {True, "RunActiveError", "RunCompletedError"}
     assert len(list(pipelines.from_sqlite(tmp_path))) == len({row[0] for row in pipelines.from_sqlite(tmp_path)})

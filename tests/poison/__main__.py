@@ -1,49 +1,32 @@
-"""The whole poison matrix, with a report in JSON: ``python -m tests.poison --report file.json``."""
+"""The whole poison matrix, with a report in JSON: ``python -m tests.poison --report file.json``; half an hour or so."""
 
 from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 
 from tests.crash.report import write_report
-from tests.poison.cells import Cell, all_cells, check
-from tests.postgres_server import PostgresServer
+from tests.poison.cells import all_cells
+from tests.poison.many import check_all
 
 _SHARE = 48
 """Cells of one task."""
 
 
-def check_all(cells: Sequence[Cell]) -> list[str]:
-    """Check some cells with a database server of their own, and say what is wrong in which."""
-    server = PostgresServer()
-    try:
-        url = server.new_database()
-        return [f"{cell}: {what}" for cell in cells for what in _wrong_in(cell, url)]
-    finally:
-        server.remove()
-
-
-def _wrong_in(cell: Cell, url: str) -> list[str]:
-    with TemporaryDirectory() as folder:
-        try:
-            return check(cell, Path(folder), url)
-        except Exception as error:
-            return [f"the check failed: {error!r:.300}"]
-
-
 def main() -> int:
     parser = ArgumentParser(prog="python -m tests.poison", description=__doc__)
+    parser.add_argument("--only", default="", help="cells with this in their name, such as that of one that failed")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--report", type=Path, default=Path("crash-report.json"))
     options = parser.parse_args()
-    cells = list(all_cells())
+    cells = [cell for cell in all_cells() if options.only in str(cell)]
+    if not cells:
+        parser.error(f"no cell has {options.only!r} in its name")
     began = monotonic()
     failures: list[str] = []
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn"), max_tasks_per_child=4) as pool:
@@ -51,6 +34,7 @@ def main() -> int:
         for task in as_completed(tasks):
             failures += task.result()
     entry = {
+        "only": options.only,
         "cells": len(cells),
         "by target": Counter(cell.target for cell in cells),
         "by way": Counter(("durable, " if cell.durable else "") + cell.way for cell in cells),

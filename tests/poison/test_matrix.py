@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -51,7 +54,7 @@ class SinkThatDropsNeighbours(CsvSink):
             bad = [each for each in records if isinstance(each["text"], set)]
             return await write(bad or records)
 
-        transaction.write = write_the_bad  # type: ignore[method-assign]  # pyright: ignore[reportAttributeAccessIssue]
+        transaction.write = write_the_bad  # type: ignore[method-assign]
         return transaction
 
 
@@ -64,3 +67,11 @@ def test_a_sink_that_drops_the_neighbours_of_a_bad_record_is_found_out(
     monkeypatch.setitem(cells.TARGETS, CSV, Target(make, TARGETS[CSV].ids))
     wrong = check(Cell("a set", "in the middle", CSV, "memory", durable=False), tmp_path, "")
     assert any("of the neighbours, [] are there" in each for each in wrong)
+
+
+def test_the_command_reports_what_it_has_run(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "tests.poison", "--only", "NUL alone, last, into csv, durable, memory"]
+    subprocess.run([*command, "--report", str(report)], cwd=Path(__file__).parents[2], check=True, capture_output=True)
+    entry = json.loads(report.read_text())["poison matrix"]
+    assert (entry["cells"], entry["failed"], entry["failures"]) == (1, 0, [])

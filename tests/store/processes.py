@@ -27,7 +27,7 @@ def begin_at_once(url: str, barrier: Any, answers: Any) -> None:
     store.close()
 
 
-def use(url: str, barrier: Any, answers: Any, seconds: float) -> None:
+def use(url: str, seconds: float, barrier: Any, answers: Any) -> None:
     """Make runs with a reject each for so long, and say how many, or what went wrong."""
     barrier.wait()
     try:

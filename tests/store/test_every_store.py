@@ -10,6 +10,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from tests.at_once import answers_at_once
 from tests.store.processes import begin_at_once, use
 from tests.store.records import ELSEWHERE, SHAPE, batch, kept, reject, request
 
@@ -404,32 +405,16 @@ def test_a_replay_counts_with_its_batch(store: Store) -> None:
 
 def test_of_many_who_ask_at_once_one_gets_the_run(store_url: str) -> None:
     open_store(store_url).close()
-    spawn = multiprocessing.get_context("forkserver")
-    spawn.set_forkserver_preload(["mainstem.store.postgres", "mainstem.store.sqlite"])
+    multiprocessing.get_context("forkserver").set_forkserver_preload(
+        ["mainstem.store.postgres", "mainstem.store.sqlite"]
+    )
     many = 50
-    barrier, answers = spawn.Barrier(many), spawn.Queue()
-    processes = [spawn.Process(target=begin_at_once, args=(store_url, barrier, answers)) for _ in range(many)]
-    for process in processes:
-        process.start()
-    found = sorted(answers.get(timeout=50) for _ in processes)
-    for process in processes:
-        process.join()
-    answers.close()
-    answers.join_thread()
+    found = sorted(answers_at_once(many, begin_at_once, store_url))
     assert found == ["begun", *["refused"] * (many - 1)]
 
 
 def test_eight_processes_make_and_use_one_store_at_once(store_url: str) -> None:
-    spawn = multiprocessing.get_context("forkserver")
-    barrier, answers = spawn.Barrier(8), spawn.Queue()
-    processes = [spawn.Process(target=use, args=(store_url, barrier, answers, 5.0)) for _ in range(8)]
-    for process in processes:
-        process.start()
-    found = [answers.get(timeout=50) for _ in processes]
-    for process in processes:
-        process.join()
-    answers.close()
-    answers.join_thread()
+    found = answers_at_once(8, use, store_url, 5.0)
     assert [each for each in found if not isinstance(each, int)] == []
     store = open_store(store_url)
     assert store.count_rejects(RejectQuery()) == len(store.runs(status=RunStatus.COMPLETED)) == sum(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.at_once import answers_at_once
 from tests.store.golden.make import file_of, make
 from tests.store.later_version import LATER, LaterStore
 from tests.store.records import GONE, batch, kept, reject, request
@@ -190,17 +190,7 @@ def _open_later(file: Path, barrier: Any, answers: Any) -> None:
 
 
 def test_of_eight_processes_at_once_one_brings_it_up_to_date(earlier: Path) -> None:
-    context = multiprocessing.get_context("forkserver")
-    barrier, answers = context.Barrier(8), context.Queue()
-    processes = [context.Process(target=_open_later, args=(earlier, barrier, answers)) for _ in range(8)]
-    for process in processes:
-        process.start()
-    found = [answers.get(timeout=50) for _ in processes]
-    for process in processes:
-        process.join()
-    answers.close()
-    answers.join_thread()
-    assert found == [2] * 8
+    assert answers_at_once(8, _open_later, earlier) == [2] * 8
     store = LaterStore(earlier)
     go_on(store, 3)
     store.close()

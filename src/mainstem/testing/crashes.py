@@ -7,31 +7,35 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from mainstem.durable.options import Place
 from mainstem.errors import RunCompletedError, describe_error
 from mainstem.faults import kill_at, watch_faults
 from mainstem.pipeline import Pipeline
-from mainstem.store.model import RejectQuery
-from mainstem.store.open import open_store
+from mainstem.result import PipelineResult
+from mainstem.testing.crash_content import Content, content_of, differences
 
 Make: TypeAlias = Callable[[Path], Pipeline[Any, Any, Any]]
 Read: TypeAlias = Callable[[Path], Iterable[Any]]
 
 ATTEMPT_SECONDS = 60.0
+"""How long an attempt may take at least; one of a slow pipeline, ten times as long as undisturbed."""
 _NEEDED = ("anyio._backends._asyncio", "asyncio", "mainstem.durable.run", "mainstem.pipeline_run", "mainstem.connect")
 _RUN_ID = "crash"
+_UNDISTURBED = "undisturbed"
 
 
 class CrashTestFailed(AssertionError):  # noqa: N818 - read as the failed assertion that it is
-    """A pipeline lost or doubled something when it was killed."""
+    """A pipeline lost or doubled something when it was killed, or cannot be tested."""
 
 
 @dataclass(slots=True)
@@ -53,15 +57,6 @@ class CrashReport:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What is there after a run: rows, rejects and counts, each as often as it is there."""
-
-    rows: Counter[str]
-    rejects: Counter[str]
-    counts: Mapping[str, tuple[int, ...]]
-
-
 def survives_crashes(
     make: Make,
     read: Read,
@@ -81,31 +76,36 @@ def survives_crashes(
     done, and must have loaded the same records, kept the same rejects and counted the same: as sets, with doubles.
 
     Args:
-        make: Makes the pipeline, whose target lies in the folder it is given. Any function that can be imported.
+        make: Makes the pipeline, whose target lies in the folder it is given. It is called in forked processes, so any
+            function will do.
         read: Returns the records that are in the target, each with a ``repr`` of its own.
         data: The input, if the pipeline does not begin with a source.
         kills: How many random kills there are to be, at least.
         points: Whether to kill it at each named point first, on the first batch, a middle one and the last.
-        seed: What random kills are drawn with; a new one by default.
+        seed: What random kills are drawn with, as shares of the time a run takes; a new one by default.
         store: Where the store of a run is, given the run's folder; a SQLite file in that by default.
         folder: Makes a folder for each run, and removes it: a context manager.
         commit_every: How many records of the input make a batch: few, so that there are many places to be killed at.
         workers: How many worker processes to use.
 
     Raises:
-        CrashTestFailed: If something was lost or doubled; it says what, and how to repeat it.
+        CrashTestFailed: If something was lost or doubled; it says what, and how to repeat it. And if the test would
+            prove nothing: where ``make``, ``read`` or an undisturbed run fails, nothing is loaded, two undisturbed runs
+            do not load the same, or ``read`` finds records in a new folder.
 
     Example:
         >>> import csv
         >>> from mainstem import LoadReport
-        >>> from mainstem.connect import CsvSink, CsvSource
+        >>> from mainstem.connect import CsvSink
+        >>> def as_record(number: int) -> dict[str, int]:
+        ...     return {"number": number}
         >>> def make(folder: Path) -> Pipeline[list[int], LoadReport, LoadReport]:
-        ...     as_record = lambda number: {"number": str(number)}
         ...     return Pipeline[list[int], LoadReport]("numbers").map(as_record).add_stage(CsvSink(folder / "out.csv"))
-        >>> def read(folder: Path) -> list[list[str]]:
+        >>> def read(folder: Path) -> list[dict[str, str]]:
         ...     with (folder / "out.csv").open(newline="") as file:
-        ...         return list(csv.reader(file))
-        >>> report = survives_crashes(make, read, data=list(range(500)), kills=3)  # doctest: +SKIP
+        ...         return list(csv.DictReader(file))
+        >>> survives_crashes(make, read, data=list(range(500)), kills=2, points=False).records
+        500
     """
     seed = random.randrange(2**32) if seed is None else seed
     test = CrashTest(make, read, data, store, folder, commit_every, workers, seed)
@@ -143,23 +143,47 @@ class CrashTest:
             import_module(module)
         self.report = CrashReport(seed=seed)
         self._passed: list[str] = []
-        self._seconds = 0.0
+        self._seconds = inf
 
     def undisturbed(self) -> Content:
-        """Run once without a kill, and see which points there are, and how long it takes."""
+        """Run twice without a kill, and see what is loaded, which points there are, and how long it takes.
+
+        Raises:
+            CrashTestFailed: If there is nothing to test with.
+        """
+        first, second = self._run_undisturbed(), self._run_undisturbed()
+        problems = list(differences(first, second))
+        if problems:
+            raise self._failed(_UNDISTURBED, "a second run does not load what the first one did:", *problems)
+        if not first.rows:
+            raise self._failed(_UNDISTURBED, "read() finds no record after the run: does the pipeline end in a sink?")
+        with self._folder() as place:
+            try:
+                found = len(list(self._read(Path(place))))
+            except Exception:
+                found = 0  # where nothing was loaded there need be nothing that can be read
+        if found:
+            raise self._failed(
+                _UNDISTURBED,
+                f"read() finds {found:,} records in a folder that nothing was loaded into: the target of make(folder) "
+                "must lie in that folder, and read(folder) must read it there",
+            )
+        self.report.records = first.rows.total()
+        return first
+
+    def _run_undisturbed(self) -> Content:
         with self._folder() as place:
             folder = Path(place)
             pipe, sent = self._processes.Pipe(duplex=False)
             began = monotonic()
             process = self._start(folder, None, sent)
-            self._passed = pipe.recv()
+            sent.close()  # so that a process that ends without a word is noticed
+            with pipe, suppress(EOFError):
+                self._passed = pipe.recv()
             process.join()
-            self._seconds = monotonic() - began
-            pipe.close()
-            self._check_end(process, "undisturbed", folder)
-            content = self._content(folder)
-            self.report.records = content.rows.total()
-            return content
+            self._seconds = min(self._seconds, monotonic() - began)
+            self._check_end(process, _UNDISTURBED, folder)
+            return self._content(folder, _UNDISTURBED)
 
     def points(self) -> Iterator[tuple[str, int]]:
         """Give each point that a run passes, with the first, a middle and the last time it does."""
@@ -170,30 +194,39 @@ class CrashTest:
     def kill_at_point(self, name: str, occurrence: int, expected: Content) -> None:
         """Kill a run at a point, and again at a later one of its next attempt, and bring it to its end."""
         self.report.points.add(name)
+        history = f"killed at {name!r}, time {occurrence}, and again when it was resumed"
         with self._folder() as place:
             folder = Path(place)
             for at in ((name, occurrence), (name, 1)):
                 process = self._start(folder, at)
-                process.join()
-                self.report.kills += process.exitcode == -signal.SIGKILL
-            self._finish(folder, expected, f"killed at {name!r}, time {occurrence}, and again when it was resumed")
+                self._wait(process, history)
+                if process.exitcode == -signal.SIGKILL:
+                    self.report.kills += 1
+                else:  # it does not come by there again
+                    self._check_end(process, history, folder)
+            self._finish(folder, expected, history)
 
     def kill_at_random(self, expected: Content, most: int) -> None:
         """Kill a run at random times until it gets to its end."""
         times: list[float] = []
         with self._folder() as place:
             folder = Path(place)
+            history = ""
             while len(times) < most:
+                began = monotonic()
                 process = self._start(folder, None)
-                times.append(self._random.uniform(0.0, max(0.02, self._seconds)))
+                times.append(self._random.random() * max(0.02, self._seconds))
                 process.join(times[-1])
+                history = f"killed at random after {', '.join(f'{each:.3f}' for each in times)} s"
                 if process.exitcode is not None:
+                    self._check_end(process, history, folder)
+                    if len(times) == 1:  # a whole run, and perhaps on a machine less busy than when it was measured
+                        self._seconds = min(self._seconds, monotonic() - began)
                     break
                 process.kill()
                 process.join()
                 self.report.kills += 1
-            moments = ", ".join(f"{each:.3f}" for each in times)
-            self._finish(folder, expected, f"killed at random after {moments} s")
+            self._finish(folder, expected, history)
 
     def _start(self, folder: Path, at: tuple[str, int] | None, passed: Any = None) -> Any:
         process = self._processes.Process(target=self._attempt, args=(folder, at, passed))
@@ -207,73 +240,71 @@ class CrashTest:
         if at is not None:
             kill_at(*at)
         try:
-            result = self._make(folder).run(self._data, store=self._store(folder), run_id=_RUN_ID, **self._options)
-            error = result.error
-        except RunCompletedError:
-            error = None
+            error = self._run(folder)
+        except RunCompletedError as completed:
+            error = completed if passed is not None else None
         except Exception as raised:
             error = raised
         if passed is not None:
             passed.send(points)
         if error is not None:
-            (folder / "error").write_text("\n".join([describe_error(error), *getattr(error, "__notes__", [])]))
+            (folder / "error").write_text(_in_words(error))
         os._exit(0 if error is None else 1)
 
-    def _finish(self, folder: Path, expected: Content, history: str) -> None:
-        process = self._start(folder, None)
-        process.join(ATTEMPT_SECONDS)
+    def _run(self, folder: Path) -> BaseException | None:
+        try:
+            pipeline = self._make(folder)
+        except Exception as error:
+            raise CrashTestFailed(f"make() failed: {describe_error(error)}") from error
+        if not isinstance(cast("object", pipeline), Pipeline):
+            raise CrashTestFailed(f"make() must return a Pipeline, and returned {pipeline!r:.200}")
+        result: PipelineResult[Any] = pipeline.run(
+            self._data, store=self._store(folder), run_id=_RUN_ID, **self._options
+        )
+        return result.error
+
+    def _wait(self, process: Any, history: str) -> None:
+        seconds = max(ATTEMPT_SECONDS, 10 * self._seconds)
+        process.join(seconds)
         if process.exitcode is None:
             process.kill()
             process.join()
+            raise self._failed(history, f"the run had not come to its end after {seconds:.0f} s")
+
+    def _finish(self, folder: Path, expected: Content, history: str) -> None:
+        process = self._start(folder, None)
+        self._wait(process, history)
         self._check_end(process, history, folder)
         self.report.runs += 1
-        problems = list(differences(expected, self._content(folder)))
+        problems = list(differences(expected, self._content(folder, history)))
         if problems:
-            raise CrashTestFailed("\n".join([f"{history}:", *problems, self._how_to_repeat()]))
+            raise self._failed(history, *problems)
 
-    def _check_end(self, process: Any, history: str, folder: Path | None = None) -> None:
+    def _check_end(self, process: Any, history: str, folder: Path) -> None:
         if process.exitcode == 0:
             return
-        error = None if folder is None else folder / "error"
-        reason = error.read_text() if error is not None and error.exists() else f"exit code {process.exitcode}"
-        raise CrashTestFailed(f"{history}: the run did not come to its end: {reason}\n{self._how_to_repeat()}")
+        error = folder / "error"
+        raise self._failed(
+            history, error.read_text() if error.exists() else f"the process ended with {process.exitcode}"
+        )
 
-    def _how_to_repeat(self) -> str:
-        return f"to repeat it: survives_crashes(..., seed={self.report.seed})"
+    def _failed(self, history: str, *problems: str) -> CrashTestFailed:
+        repeat = [] if history == _UNDISTURBED else [f"to repeat it: survives_crashes(..., seed={self.report.seed})"]
+        return CrashTestFailed("\n".join([f"{history}:", *problems, *repeat]))
 
-    def _content(self, folder: Path) -> Content:
-        store = open_store(self._store(folder))
+    def _content(self, folder: Path, history: str) -> Content:
         try:
-            (run,) = store.runs(run_id=_RUN_ID)
-            rejects = Counter(
-                f"{each.stage} {each.index} {each.message} {each.record} {each.state.value} settled={each.is_settled}"
-                for each in store.rejects(RejectQuery(run_id=_RUN_ID))
-            )
-            counts = {
-                stage: (each.records_in, each.records_passed, each.records_filtered, each.records_failed)
-                for stage, each in run.counts.items()
-            }
-            return Content(Counter(map(repr, self._read(folder))), rejects, counts)
-        finally:
-            store.close()
+            rows = Counter(map(repr, self._read(folder)))
+        except Exception as error:
+            raise self._failed(history, f"read() failed: {describe_error(error)}") from error
+        return content_of(self._store(folder), _RUN_ID, rows)
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, CrashTestFailed):
+        return str(error)
+    return "\n".join([f"the run did not come to its end: {describe_error(error)}", *getattr(error, "__notes__", [])])
 
 
 def _store_in(folder: Path) -> Place:
     return folder / "crash-store.db"
-
-
-def differences(expected: Content, found: Content) -> Iterator[str]:
-    """Say in words what was lost, doubled or miscounted."""
-    for what, wanted, there in (
-        ("record", expected.rows, found.rows),
-        ("reject", expected.rejects, found.rejects),
-    ):
-        lost, more = wanted - there, there - wanted
-        if lost:
-            yield f"{lost.total():,} {what}s are lost, such as {next(iter(lost)):.200}"
-        if more:
-            kind = "doubled" if next(iter(more)) in wanted else "there that should not be"
-            yield f"{more.total():,} {what}s are {kind}, such as {next(iter(more)):.200}"
-    for stage, counts in expected.counts.items():
-        if found.counts.get(stage) != counts:
-            yield f"stage {stage!r} counted {found.counts.get(stage)}, and not {counts} (in, passed, filtered, failed)"
