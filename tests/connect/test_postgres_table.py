@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+import anyio
 import psycopg
 import pytest
 from tests.connect.poison import POSITIONS, RECORDS, good
@@ -18,6 +19,8 @@ from tests.connect.poison import POSITIONS, RECORDS, good
 from mainstem import Pipeline
 from mainstem.connect import TableSink
 from mainstem.connect.postgres_load import PostgresLoad
+from mainstem.connect.postgres_table import PostgresTable
+from mainstem.connect.table_plan import TablePlan
 from mainstem.errors import ConnectError, ConnectionLostError
 
 pytestmark = pytest.mark.extras
@@ -198,6 +201,9 @@ def test_guilty_records_are_found_by_halves(
     assert {each.index for each in result.context.errors} == bad
     assert len(rows(connection)) == 1000 - guilty
     assert tried <= 2 * guilty * (math.log2(1000) + 2)
+    tried = 0
+    assert not load(TableSink(postgres_url, "t"), records).success
+    assert tried <= 2 * (math.log2(1000) + 2)
 
 
 def test_a_key_that_comes_twice_rejects_the_second(postgres_url: str, connection: psycopg.Connection[Any]) -> None:
@@ -228,6 +234,86 @@ def test_types_that_only_the_database_knows_go_as_text(postgres_url: str, connec
     assert rows(connection, "SELECT id, ip::text, mood::text, tags FROM t") == [
         (1, "10.0.0.1/32", "happy", ["a", "b,c"])
     ]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("ip", object(), "cannot adapt type 'object'"),
+        ("ip", {"a": 1}, "cannot adapt type 'dict'"),
+        ("ip", [1, "a"], "mixed types"),
+        ("ips", [object()], "cannot adapt type 'object'"),
+    ],
+)
+def test_a_value_that_cannot_be_sent_is_rejected_alone(
+    postgres_url: str, connection: psycopg.Connection[Any], column: str, value: Any, reason: str
+) -> None:
+    connection.execute("CREATE TABLE t (id int, ip inet, ips inet[])")
+    records = [{"id": number, column: value if number == 1 else None} for number in range(3)]
+    result = load(TableSink(postgres_url, "t", continue_on_error=True), records)
+    assert result.success, result.error
+    assert [each.index for each in result.context.errors] == [1]
+    assert reason in str(result.context.errors[0].error)
+    assert rows(connection, "SELECT id FROM t ORDER BY 1") == [(0,), (2,)]
+
+
+def test_what_is_refused_together_and_not_alone_is_loaded(
+    postgres_url: str, connection: psycopg.Connection[Any]
+) -> None:
+    connection.execute("CREATE TABLE t (id int)")
+    connection.execute(
+        "CREATE FUNCTION few() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF (SELECT count(*) FROM added) > 3 THEN RAISE 'too many at once'; END IF; RETURN NULL; END $$"
+    )
+    connection.execute(
+        "CREATE TRIGGER few AFTER INSERT ON t REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION few()"
+    )
+    result = load(TableSink(postgres_url, "t"), [{"id": number} for number in range(10)])
+    assert result.success, result.error
+    assert rows(connection) == [(number,) for number in range(10)]
+
+
+def test_a_statement_that_is_always_refused_is_no_reason_to_go_round(
+    postgres_url: str, connection: psycopg.Connection[Any]
+) -> None:
+    connection.execute("CREATE TABLE t (id int)")
+    connection.execute(
+        "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'closed today'; END $$"
+    )
+    connection.execute("CREATE TRIGGER never BEFORE INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION never()")
+    for records, reason in (([{"id": 1}] * 3, "closed today"), ([{"id": "x"}], "the column holds integers")):
+        result = load(TableSink(postgres_url, "t", continue_on_error=True), records)
+        assert result.success, result.error
+        assert [reason in str(each.error) for each in result.context.errors] == [True] * len(records)
+
+
+def test_the_first_of_several_guilty_records_fails_the_load(
+    postgres_url: str, connection: psycopg.Connection[Any]
+) -> None:
+    connection.execute("CREATE TABLE t (id int CHECK (id >= 0))")
+    records: list[Any] = [{"id": number} for number in range(2000)]
+    records[700], records[701], records[1500] = {"id": -1}, {"id": -2}, {"id": "no number"}
+    result = load(TableSink(postgres_url, "t"), records)
+    assert [each.index for each in result.context.errors] == [700]
+    assert "check constraint" in str(result.error)
+    assert rows(connection) == []
+
+
+def test_each_record_is_loaded_once_or_rejected_once_wherever_it_is_refused(
+    postgres_url: str, connection: psycopg.Connection[Any]
+) -> None:
+    connection.execute("CREATE TABLE t (id int CHECK (id >= 0))")
+    bad: dict[int, Any] = {
+        3: {"id": "no number"},
+        499: {"id": -1},
+        500: {"other": 1},
+        1200: {"id": -1},
+        1999: {"id": 2**40},
+    }
+    records = [bad.get(number, {"id": number}) for number in range(2000)]
+    result = load(TableSink(postgres_url, "t", continue_on_error=True), records)
+    assert [each.index for each in result.context.errors] == sorted(bad)
+    assert rows(connection) == [(number,) for number in range(2000) if number not in bad]
 
 
 @pytest.mark.parametrize("position", POSITIONS)
@@ -263,6 +349,19 @@ def test_a_database_that_is_not_there_is_an_error_at_once(
     error = load(TableSink(change(postgres_url), "t"), [{"id": 1}]).error
     assert isinstance(error, kind)
     assert words in str(error)
+
+
+@pytest.mark.parametrize(("default", "wanted"), [("off", "on"), ("remote_apply", "remote_apply")])
+def test_what_is_committed_is_on_the_disk_whatever_the_default_is(
+    postgres_url: str, connection: psycopg.Connection[Any], default: str, wanted: str
+) -> None:
+    name = postgres_url.rpartition("/")[2]
+    connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = {default}")  # type: ignore[call-overload]
+    table = PostgresTable(postgres_url, TablePlan("t", (), "insert", None, continue_on_error=False))
+    begun = anyio.run(table.begin, None)
+    assert begun.connection.execute("SHOW synchronous_commit").fetchall() == [(wanted,)]
+    assert begun.connection.execute("SHOW lock_timeout").fetchall() == [("30s",)]
+    begun.abort()
 
 
 @pytest.mark.parametrize("name", ["", "a\0", "x" * 64, "é" * 32, "\ud800"])

@@ -140,16 +140,22 @@ async def test_text_that_is_not_utf_8_is_rejected_with_its_bytes(damaged_url: st
         ]
 
 
-def test_damaged_rows_and_rows_that_do_not_parse_keep_their_numbers(damaged_url: str) -> None:
+@pytest.mark.anyio
+@pytest.mark.parametrize("chunk_size", [1, 2, 3, 100])
+async def test_damaged_rows_and_rows_that_do_not_parse_keep_their_numbers(damaged_url: str, chunk_size: int) -> None:
     @dataclass
     class Row:
         a: int
         b: str
 
     query = "SELECT CASE a WHEN 5 THEN 'x' ELSE a END AS a, b FROM t"
-    found, errors = read_with_errors(SqlSource(damaged_url, query, record_type=Row, continue_on_error=True))
-    assert [row.a for row in found] == [1, 2, 6]
+    source, context = SqlSource(damaged_url, query, record_type=Row, continue_on_error=True), PipelineContext()
+    chunks = await read_chunks(source, chunk_size=chunk_size, context=context)
+    assert [row.a for row in records_of(chunks)] == [1, 2, 6]
+    errors = errors_in(context)
     assert [index for index, _, _ in errors] == [0, 3, 4, 5, 7]
+    for index, _, text in errors:
+        assert f"{damaged_url}, row {index}: " in text
 
 
 @pytest.mark.anyio

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from tests.connect.poison import RefusingFloat, RefusingInt, RefusingText
 
 from mainstem import ValidationError
+from mainstem.connect.column_values import store_rows
 from mainstem.connect.sqlite_columns import Affinity, Column
-from mainstem.connect.sqlite_values import ColumnValues, plain_value, store_rows
+from mainstem.connect.sqlite_values import SqliteValues, plain_value
 
 DECLARED = ["TEXT", "INTEGER", "REAL", "NUMERIC", "BOOLEAN", "DATETIME", "BLOB", "", "VARCHAR(10)", "FLOATING POINT"]
 
@@ -107,7 +108,7 @@ values = (
 @example(value=1e300, declared="INTEGER")
 @example(value=-0.0, declared="NUMERIC")
 def test_no_value_is_taken_that_sqlite_would_change(connection: sqlite3.Connection, value: Any, declared: str) -> None:
-    column = ColumnValues(Column("c", declared))
+    column = SqliteValues(Column("c", declared))
     try:
         stored = column.store(value)
     except ValidationError:
@@ -122,7 +123,7 @@ def test_no_value_is_taken_that_sqlite_would_change(connection: sqlite3.Connecti
 def test_values_are_refused_only_where_sqlite_would_change_them(
     connection: sqlite3.Connection, value: Any, declared: str
 ) -> None:
-    column = ColumnValues(Column("c", declared))
+    column = SqliteValues(Column("c", declared))
     try:
         column.store(value)
     except ValidationError:
@@ -140,7 +141,7 @@ def test_values_are_refused_only_where_sqlite_would_change_them(
 @settings(deadline=None)  # files and databases take what time they take
 @given(column=st.lists(values, min_size=1, max_size=5), declared=st.sampled_from(DECLARED), key=st.booleans())
 def test_a_column_at_once_is_the_same_as_value_by_value(column: list[Any], declared: str, key: bool) -> None:
-    check = ColumnValues(Column("c", declared, key=key))
+    check = SqliteValues(Column("c", declared, key=key))
     one_by_one: list[Any] = []
     for value in column:
         try:
@@ -208,7 +209,7 @@ def test_values_without_a_form_are_refused_with_column_value_and_type(value: Any
         if Affinity.of(declared) in (Affinity.TEXT, Affinity.BLOB)
         else [(1,), (value,), (None,)]
     )
-    kept, failures = store_rows([ColumnValues(Column("the column", declared))], rows)
+    kept, failures = store_rows([SqliteValues(Column("the column", declared))], rows)
     if type(value) is int:  # known when it is bound
         kept, failures = [rows[0], rows[2]], [(1, failed(declared, value))]
     assert kept == [rows[0], rows[2]] or declared == "REAL"
@@ -220,12 +221,12 @@ def test_values_without_a_form_are_refused_with_column_value_and_type(value: Any
 
 def failed(declared: str, value: Any) -> Exception:
     with pytest.raises(ValidationError) as caught:
-        ColumnValues(Column("the column", declared)).store(value)
+        SqliteValues(Column("the column", declared)).store(value)
     return caught.value
 
 
 def test_a_column_of_numbers_that_adds_up_to_no_number_is_looked_at() -> None:
-    check = ColumnValues(Column("c", "REAL"))
+    check = SqliteValues(Column("c", "REAL"))
     assert check.store_all((math.inf, -math.inf, None)) == [math.inf, -math.inf, None]
     with pytest.raises(ValidationError, match="NULL"):
         check.store_all((1.0, math.nan, None))
@@ -237,5 +238,5 @@ def test_values_of_classes_of_their_own_are_stored_as_what_they_are_and_not_as_t
         ("REAL", RefusingFloat(1.5), 1.5),
         ("TEXT", RefusingText("x"), "x"),
     ):
-        stored = ColumnValues(Column("a", declared)).store(value)
+        stored = SqliteValues(Column("a", declared)).store(value)
         assert (type(stored), stored) == (type(plain), plain)

@@ -18,6 +18,7 @@ import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.connect.poison import RefusingClass
 from tests.connect.reading import load, load_with_errors, refusal_of
 
 from mainstem import ConnectError, LoadReport, MapStage, PipelineContext, StageTypeError, ValidationError
@@ -287,6 +288,21 @@ def test_what_can_be_no_name_is_refused(database: Database, name: Any) -> None:
     if name is not None:
         with pytest.raises(ValueError, match="the name of a key column"):
             TableSink(database.url, "t", key=[name])
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "\ud800"])
+def test_a_field_that_can_be_no_column_is_refused(database: Database, name: str) -> None:
+    record_type: Any = TypedDict("record_type", {name: int})  # type: ignore[misc]  # pyright: ignore
+    for url in (database.url, "postgresql://x/y"):
+        with pytest.raises(ValueError, match="the name of a column"):
+            TableSink(url, "t", record_type=record_type)
+
+
+def test_a_column_is_made_of_values_that_refuse_to_be_looked_at(database: Database) -> None:
+    records = [{"id": 1, "text": RefusingClass()}, {"id": 2, "text": "two"}]
+    _, errors = load_with_errors(TableSink(database.url, "t", continue_on_error=True), records)
+    assert [index for index, _, _ in errors] == [0]
+    assert database.columns("t") == [("id", "INTEGER", 0, 0), ("text", "TEXT", 0, 0)]
 
 
 def test_a_column_that_can_have_no_name_is_rejected(database: Database) -> None:

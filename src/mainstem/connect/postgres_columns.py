@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, LiteralString, NewType, TypeVar, Union, get_args, get_origin
+from types import NoneType
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from mainstem.connect import table_columns
 from mainstem.connect.rows import class_of
+from mainstem.connect.table_columns import check_key, members_of, quoted
 from mainstem.errors import ConnectError
 
 if TYPE_CHECKING:
@@ -57,19 +59,10 @@ def check_identifier(what: str, name: object) -> None:
     Raises:
         ValueError: If it is no text, is empty, too long, or has NUL or half a surrogate pair in it.
     """
-    if not isinstance(name, str) or not name or "\0" in name:
-        raise ValueError(f"{what} must be a text that is not empty and has no NUL character in it, not {name!r:.200}")
-    try:
-        length = len(name.encode("utf-8"))
-    except UnicodeEncodeError:
-        raise ValueError(f"{what} has half a surrogate pair in it, which UTF-8 cannot hold: {name!r:.200}") from None
+    table_columns.check_identifier(what, name)
+    length = len(str(name).encode("utf-8"))
     if length > LONGEST_NAME:
         raise ValueError(f"{what} has {length} bytes, and PostgreSQL cuts it off after {LONGEST_NAME}: {name!r:.200}")
-
-
-def quoted(name: str) -> str:
-    """Return a name as an SQL identifier, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 _MADE: dict[type[Any], tuple[str, str]] = {
@@ -96,7 +89,7 @@ def declare(name: str, hint: Any, key: Sequence[str]) -> Column:
         TypeError: If there is none that holds such values.
     """
     kinds: set[type[Any]] = set()
-    for member in _members_of(hint):
+    for member in members_of(hint):
         if isinstance(member, type) and issubclass(member, Enum):
             kinds |= {class_of(each.value) for each in member}
         elif isinstance(member, type) and member is not object:
@@ -168,22 +161,6 @@ def _made_for(kind: type[Any]) -> tuple[str, str] | None:
     return next((made for base, made in _MADE.items() if issubclass(kind, base)), None)
 
 
-def _members_of(hint: Any) -> Iterable[Any]:
-    """Return the classes, and in place of ``Literal`` the classes of its values, that an annotation is made of."""
-    origin = get_origin(hint)
-    if origin in (Union, UnionType):
-        return [each for member in get_args(hint) for each in _members_of(member)]
-    if origin is Literal:
-        return [member for value in get_args(hint) for member in _members_of(type(value))]
-    if isinstance(hint, NewType):
-        return _members_of(hint.__supertype__)
-    if hint is LiteralString:
-        return [str]
-    if isinstance(hint, TypeVar):
-        return [object]
-    return [NoneType if hint is None else origin or hint]
-
-
 def create_statement(table: str, columns: Sequence[Column], key: Sequence[str]) -> str:
     """Return the statement that makes a table."""
     parts = [f"{quoted(each.name)} {each.declared}{'' if each.nullable else ' NOT NULL'}" for each in columns]
@@ -249,10 +226,5 @@ def find_columns(connection: psycopg.Connection[Any], table: str, key: Sequence[
             element=element,
         )
         columns.append(replace(column, **_limits(element or kind, modifier)))
-    missing = [name for name in key if name not in {each.name for each in columns}]
-    if missing:
-        names = ", ".join(repr(each.name) for each in columns)
-        raise ConnectError(
-            f"table {table!r} has no column {missing[0]!r}, which is to be its key; its columns are {names}"
-        )
+    check_key(table, columns, key)
     return columns

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from itertools import pairwise, repeat
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast, overload
 
 import anyio
 from anyio.to_thread import run_sync
 from typing_extensions import TypeVar
 
-from mainstem.connect.fingerprints import json_value
-from mainstem.connect.postgres_columns import check_identifier, quoted
-from mainstem.connect.record_type import model_of
-from mainstem.connect.rejects import Reject, settle_rejects
-from mainstem.connect.sql_order import Parameters
+from mainstem.connect.postgres_columns import check_identifier
+from mainstem.connect.query_source import Parameters, QuerySource, check_names
+from mainstem.connect.rejects import settle_rejects
+from mainstem.connect.table_columns import quoted
 from mainstem.context import PipelineContext
-from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk, SourceStage
+from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk
 from mainstem.errors import ConnectError
 from mainstem.options import check_count
 from mainstem.postgres import open_connection, postgres_errors
-from mainstem.records import parse_each, record_parser
 from mainstem.secrets import redact_url
 from mainstem.store.codec import decode, encode
-from mainstem.type_hints import list_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -35,7 +32,7 @@ R = TypeVar("R")
 _CURSOR = "mainstem_rows"
 
 
-class PostgresSource(SourceStage[T]):
+class PostgresSource(QuerySource[T]):
     """Read the rows of a query, in order, a chunk at a time, in one read-only transaction.
 
     The rows stay on the server until they are wanted. A position is the number of rows before it; to start there the
@@ -108,36 +105,14 @@ class PostgresSource(SourceStage[T]):
     ) -> None:
         if url.partition("://")[0] not in ("postgresql", "postgres"):
             raise ConnectError(f"{redact_url(url)} is no URL of PostgreSQL: it begins with postgresql://")
-        self._key = (key,) if isinstance(key, str) else tuple(key or ())
-        for each in self._key:
-            check_identifier("the name of a key column", each)
-        if len(set(self._key)) != len(self._key):
-            raise ValueError(f"the key names a column twice: {self._key!r}")
-        self._url, self._query, self._parameters = url, query, parameters
-        self._model = model_of(record_type, "PostgresSource")
-        self._parse = None if self._model is None else record_parser(self._model)
-        self._continue_on_error = continue_on_error
-        if name is not None:
-            self.name = name
+        super().__init__(
+            redact_url(url), query, parameters, key, record_type, continue_on_error, name, check_identifier
+        )
+        self._url = url
 
-    def _hints(self) -> tuple[Any, Any]:
-        return None, list_of(dict[str, Any] if self._model is None else self._model)
-
-    async def fingerprint(self) -> Mapping[str, Any]:
-        given = self._parameters
-        return {
-            "database": redact_url(self._url),
-            "query": self._query,
-            "parameters": {name: json_value(value) for name, value in given.items()}
-            if isinstance(given, Mapping)
-            else list(map(json_value, given)),
-            "key": list(self._key),
-        }
-
-    def read_again(self, record: Any) -> T:
-        if self._parse is None and not isinstance(record, Mapping):
-            raise ConnectError(f"a row is a mapping with a value for each column, not {type(record).__name__}")
-        return cast("T", record if self._parse is None else self._parse(record))
+    @property
+    def _database(self) -> str:
+        return self._where
 
     async def read(
         self, context: PipelineContext, *, start: Position | None = None, chunk_size: int = CHUNK_SIZE
@@ -149,7 +124,7 @@ class PostgresSource(SourceStage[T]):
             while rows := await run_sync(reading.fetch, chunk_size):
                 first = reading.row
                 position = reading.go_on(rows)
-                records, rejects = self._records_of(reading.names, rows, first)
+                records, rejects = self._records_of(reading.names, rows, range(first, reading.row))
                 failed = settle_rejects(
                     rejects, context, self.name, go_on=self._continue_on_error, first=context.chunk_start
                 )
@@ -157,19 +132,6 @@ class PostgresSource(SourceStage[T]):
         finally:
             with anyio.CancelScope(shield=True):
                 await run_sync(reading.close)
-
-    def _records_of(self, names: Sequence[str], rows: Sequence[Any], first: int) -> tuple[list[Any], list[Reject]]:
-        """Make records of the rows; positions count from ``first``."""
-        records: list[Any] = list(map(dict, map(zip, repeat(names), rows)))
-        if self._parse is None:
-            return records, []
-        parsed, failures = parse_each(self._parse, records)
-        rejects: list[Reject] = []
-        for at, error in failures:
-            problem = type(error)(f"{redact_url(self._url)}, row {first + at}: {error}")
-            problem.__cause__ = error
-            rejects.append(Reject(first + at, records[at], problem))
-        return parsed, rejects
 
 
 class _Reading:
@@ -241,10 +203,7 @@ class _Reading:
             )
 
     def _take_names(self, names: list[str]) -> None:
-        where = redact_url(self._url)
-        repeated = [name for at, name in enumerate(names) if name in names[:at]]
-        if repeated:
-            raise ConnectError(f"{where}: the query names column {repeated[0]!r} more than once: rename one with AS")
+        check_names(names, redact_url(self._url))
         self.names, self._indexes = names, [names.index(name) for name in self._key]
 
     def fetch(self, limit: int) -> list[Any]:

@@ -13,9 +13,9 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from mainstem.connect.column_values import ColumnValues
 from mainstem.connect.postgres_columns import Column
-from mainstem.connect.rows import Row, class_of, shown
-from mainstem.errors import ValidationError, describe_error
+from mainstem.connect.rows import Row, class_of
 
 _INTEGERS = {"int2": 15, "int4": 31, "int8": 63}
 _FLOATS = ("float4", "float8")
@@ -42,7 +42,7 @@ def sent_types(columns: Iterable[Column]) -> list[str] | None:
     return kinds if BINARY.issuperset(each.kind for each in columns) else None
 
 
-class PostgresValues:
+class PostgresValues(ColumnValues):
     """Checks and converts the values of one column.
 
     Args:
@@ -50,15 +50,11 @@ class PostgresValues:
     """
 
     def __init__(self, column: Column) -> None:
+        super().__init__(f"{column.name!r} ({column.declared})")
         self._column = column
         self._check = _check_for(column)
 
     def store_all(self, values: Row) -> Sequence[Any]:
-        """Return the values as the database is to be given them, looking at each only where their classes demand it.
-
-        Raises:
-            ValidationError: If one of them would be changed or refused.
-        """
         column = self._column
         kinds = set(map(type, values))
         if type(None) in kinds and column.nullable:
@@ -95,27 +91,14 @@ class PostgresValues:
             return all(naive) if column.kind == "timestamp" else not any(naive)
         return kind is _CLASSES.get(column.kind) and kind is not time
 
-    def store(self, value: Any) -> Any:
-        """Return a value as the database is to be given it.
-
-        Raises:
-            ValidationError: If it would be changed or refused.
-        """
-        try:
-            while isinstance(value, Enum):
-                value = value.value
-            if value is None:
-                if self._column.nullable:
-                    return None
-                raise ValueError("the column is NOT NULL")
-            return self._check(value)
-        except Exception as error:  # a value's own methods may raise anything
-            problem = str(error) if type(error) is ValueError else describe_error(error)
-            column = self._column
-            raise ValidationError(
-                f"column {column.name!r} ({column.declared}) does not take {shown(value)} ({class_of(value).__name__})"
-                f": {problem}"
-            ) from None
+    def _stored(self, value: Any) -> Any:
+        while isinstance(value, Enum):
+            value = value.value
+        if value is None:
+            if self._column.nullable:
+                return None
+            raise ValueError("the column is NOT NULL")
+        return self._check(value)
 
 
 def _check_for(column: Column) -> Callable[[Any], Any]:

@@ -8,14 +8,13 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
+from mainstem.connect.query_source import Parameters
 from mainstem.connect.rows import class_of, shown
-from mainstem.connect.sqlite_columns import quoted
+from mainstem.connect.table_columns import quoted
 from mainstem.endpoints import Position
 from mainstem.errors import ConnectError
-
-Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 
 class UndecodedText(bytes):

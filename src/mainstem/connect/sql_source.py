@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
-from itertools import islice, repeat
-from typing import Any, cast, overload
+from itertools import islice
+from typing import Any, overload
 
 import anyio
 from anyio.to_thread import run_sync
 from typing_extensions import TypeVar
 
-from mainstem.connect.fingerprints import json_value
-from mainstem.connect.record_type import model_of
+from mainstem.connect.query_source import Parameters, QuerySource, check_names
 from mainstem.connect.rejects import Reject, settle_rejects
-from mainstem.connect.sql_order import CountedRows, KeyedRows, Parameters, RowOrder, UndecodedText
+from mainstem.connect.sql_order import CountedRows, KeyedRows, RowOrder, UndecodedText
 from mainstem.connect.sqlite import database_errors, database_path, open_database, when_unlocked
-from mainstem.connect.sqlite_columns import check_identifier
+from mainstem.connect.table_columns import check_identifier
 from mainstem.context import PipelineContext
-from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk, SourceStage
+from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk
 from mainstem.errors import ConnectError
 from mainstem.options import check_count
-from mainstem.records import parse_each, record_parser
-from mainstem.type_hints import list_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class SqlSource(SourceStage[T]):
+class SqlSource(QuerySource[T]):
     """Read the rows of a query, in order, a chunk at a time; the database cannot be changed by it.
 
     A position is the number of rows before it. To start there the query is run again and the rows before are passed
@@ -109,38 +106,12 @@ class SqlSource(SourceStage[T]):
         name: str | None = None,
     ) -> None:
         self._path = database_path(url)
-        self._key = (key,) if isinstance(key, str) else tuple(key or ())
-        for each in self._key:
-            check_identifier("the name of a key column", each)
-        if len(set(self._key)) != len(self._key):
-            raise ValueError(f"the key names a column twice: {self._key!r}")
+        super().__init__(url, query, parameters, key, record_type, continue_on_error, name, check_identifier)
         self._url = url
-        self._query = query
-        self._parameters = parameters
-        self._model = model_of(record_type, "SqlSource")
-        self._parse = None if self._model is None else record_parser(self._model)
-        self._continue_on_error = continue_on_error
-        if name is not None:
-            self.name = name
 
-    def _hints(self) -> tuple[Any, Any]:
-        return None, list_of(dict[str, Any] if self._model is None else self._model)
-
-    async def fingerprint(self) -> Mapping[str, Any]:
-        given = self._parameters
-        return {
-            "database": ":memory:" if self._path is None else str(self._path.absolute()),
-            "query": self._query,
-            "parameters": {name: json_value(value) for name, value in given.items()}
-            if isinstance(given, Mapping)
-            else list(map(json_value, given)),
-            "key": list(self._key),
-        }
-
-    def read_again(self, record: Any) -> T:
-        if self._parse is None and not isinstance(record, Mapping):
-            raise ConnectError(f"a row is a mapping with a value for each column, not {type(record).__name__}")
-        return cast("T", record if self._parse is None else self._parse(record))
+    @property
+    def _database(self) -> str:
+        return ":memory:" if self._path is None else str(self._path.absolute())
 
     def _order(self, start: Position | None) -> RowOrder:
         if self._key:
@@ -167,7 +138,11 @@ class SqlSource(SourceStage[T]):
                     return
                 first = order.row
                 position = order.go_on(_in_order(rows, damaged))
-                records, rejects = self._records_of(names, rows, damaged, first)
+                records, rejects = self._records_of(names, rows, _numbers_of(rows, damaged, first))
+                rejects += [
+                    Reject(first + at, _with_bytes(names, row), ConnectError(f"{self._url}, row {first + at}: {error}"))
+                    for at, row, error in damaged
+                ]
                 failed = settle_rejects(
                     rejects, context, self.name, go_on=self._continue_on_error, first=context.chunk_start
                 )
@@ -180,32 +155,8 @@ class SqlSource(SourceStage[T]):
         names = [each[0] for each in cursor.description or ()]
         if not names:
             raise ConnectError(f"{self._url}: the query gives no rows: write a SELECT")
-        repeated = [name for at, name in enumerate(names) if name in names[:at]]
-        if repeated:
-            raise ConnectError(
-                f"{self._url}: the query names column {repeated[0]!r} more than once: rename one with AS"
-            )
+        check_names(names, self._url)
         return names
-
-    def _records_of(
-        self, names: Sequence[str], rows: list[Any], damaged: list[tuple[int, Any, Exception]], first: int
-    ) -> tuple[list[Any], list[Reject]]:
-        """Make records of the rows; positions count from ``first``."""
-        rejects = [
-            Reject(first + at, _with_bytes(names, row), ConnectError(f"{self._url}, row {first + at}: {error}"))
-            for at, row, error in damaged
-        ]
-        records: list[Any] = list(map(dict, map(zip, repeat(names), rows)))
-        if self._parse is None:
-            return records, rejects
-        parsed, failures = parse_each(self._parse, records)
-        skipped = {at for at, _, _ in damaged}
-        positions = [at for at in range(len(rows) + len(damaged)) if at not in skipped] if failures else []
-        for at, error in failures:
-            problem = type(error)(f"{self._url}, row {first + positions[at]}: {error}")
-            problem.__cause__ = error
-            rejects.append(Reject(first + positions[at], records[at], problem))
-        return parsed, rejects
 
 
 def _execute(connection: sqlite3.Connection, order: RowOrder) -> sqlite3.Cursor:
@@ -258,6 +209,14 @@ def _in_order(rows: list[Any], damaged: list[tuple[int, Any, Exception]]) -> lis
     for at, row, _ in damaged:
         together.insert(at, row)
     return together
+
+
+def _numbers_of(rows: list[Any], damaged: list[tuple[int, Any, Exception]], first: int) -> Sequence[int]:
+    """Return the numbers of the rows, which count from ``first`` with the damaged ones among them."""
+    if not damaged:
+        return range(first, first + len(rows))
+    skipped = {at for at, _, _ in damaged}
+    return [first + at for at in range(len(rows) + len(damaged)) if at not in skipped]
 
 
 def _with_bytes(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:

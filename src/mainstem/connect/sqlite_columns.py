@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from types import NoneType, UnionType
-from typing import Any, Literal, LiteralString, NewType, TypeVar, Union, get_args, get_origin
+from types import NoneType
+from typing import Any
 from uuid import UUID
 
 from mainstem.connect.rows import class_of
+from mainstem.connect.table_columns import check_identifier as check_identifier  # which is as SQLite has it
+from mainstem.connect.table_columns import check_key, members_of, quoted
 from mainstem.errors import ConnectError
 
 
@@ -67,25 +69,6 @@ class Column:
         return Affinity.of(self.declared)
 
 
-def check_identifier(what: str, name: object) -> None:
-    """Check that something can be the name of a table or column.
-
-    Raises:
-        ValueError: If it is no text, is empty, or has NUL or half a surrogate pair in it.
-    """
-    if not isinstance(name, str) or not name or "\0" in name:
-        raise ValueError(f"{what} must be a text that is not empty and has no NUL character in it, not {name!r:.200}")
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError(f"{what} has half a surrogate pair in it, which UTF-8 cannot hold: {name!r:.200}") from None
-
-
-def quoted(name: str) -> str:
-    """Return a name as an SQL identifier, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 _DECLARED: dict[type, str] = {
     bool: "BOOLEAN",
     int: "INTEGER",
@@ -107,8 +90,8 @@ def declare(name: str, hint: Any, key: Sequence[str]) -> Column:
         TypeError: If values of that type cannot be stored unchanged.
     """
     kinds: set[type[Any]] = set()
-    for member in _members_of(hint):
-        if member in (Any, object) or isinstance(member, TypeVar):
+    for member in members_of(hint):
+        if member in (Any, object):
             kinds |= {NoneType, object}
         elif isinstance(member, type) and issubclass(member, Enum):
             values: list[Any] = [each.value for each in member]
@@ -124,20 +107,6 @@ def declare(name: str, hint: Any, key: Sequence[str]) -> Column:
             f"turn it into a text or number before, or leave it out"
         )
     return Column(name, _declared_for(kinds), NoneType in kinds and name not in key, name in key)
-
-
-def _members_of(hint: Any) -> Iterable[Any]:
-    """Return the classes, and in place of ``Literal`` the classes of its values, that an annotation is made of."""
-    origin = get_origin(hint)
-    if origin in (Union, UnionType):
-        return [each for member in get_args(hint) for each in _members_of(member)]
-    if origin is Literal:
-        return [member for value in get_args(hint) for member in _members_of(type(value))]
-    if isinstance(hint, NewType):
-        return _members_of(hint.__supertype__)
-    if hint is LiteralString:
-        return [str]
-    return [NoneType if hint is None else origin or hint]
 
 
 def _declared_as(kind: type[Any]) -> str:
@@ -160,7 +129,7 @@ def infer(name: str, values: Iterable[Any], key: Sequence[str]) -> Column:
     """Return the column for such values; what cannot be stored is passed over."""
     kinds: set[type[Any]] = set()
     for value in values:
-        while isinstance(value, Enum):
+        while issubclass(class_of(value), Enum):
             value = value.value
         if _declared_as(class_of(value)):
             kinds.add(class_of(value))
@@ -205,10 +174,5 @@ def find_columns(connection: sqlite3.Connection, table: str, key: Sequence[str])
         )
         for name, declared, notnull, default, pk in described
     ]
-    missing = [name for name in key if name not in {each.name for each in columns}]
-    if missing:
-        names = ", ".join(repr(each.name) for each in columns)
-        raise ConnectError(
-            f"table {table!r} has no column {missing[0]!r}, which is to be its key; its columns are {names}"
-        )
+    check_key(table, columns, key)
     return columns

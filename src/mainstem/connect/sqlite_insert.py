@@ -6,7 +6,7 @@ import sqlite3
 from operator import length_hint
 
 from mainstem.connect.rows import Row
-from mainstem.connect.table_target import TablePlan
+from mainstem.connect.table_plan import TablePlan
 from mainstem.errors import ConnectError, ValidationError
 
 # What is wrong with a row and not with the database: a constraint, a value too big, an integer over 64 bits, half a

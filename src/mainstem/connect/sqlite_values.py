@@ -10,9 +10,9 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from mainstem.connect.rows import Row, class_of, shown
+from mainstem.connect.column_values import ColumnValues
+from mainstem.connect.rows import Row, class_of
 from mainstem.connect.sqlite_columns import Affinity, Column
-from mainstem.errors import ValidationError, describe_error
 
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 _LOOKS_NUMERIC = re.compile(r"[ \t\n\v\f\r]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t\n\v\f\r]*", re.ASCII)
@@ -43,7 +43,7 @@ def plain_value(value: Any) -> Any:
     raise ValueError("it has no form in SQLite that is the same")
 
 
-class ColumnValues:
+class SqliteValues(ColumnValues):
     """Checks and converts the values of one column.
 
     Args:
@@ -51,15 +51,11 @@ class ColumnValues:
     """
 
     def __init__(self, column: Column) -> None:
+        super().__init__(f"{column.name!r} ({column.declared or 'without a type'})")
         self._column = column
         self._affinity = column.affinity
 
     def store_all(self, values: Row) -> Sequence[Any]:
-        """Return the values as SQLite is to hold them, looking at each only where their classes do not settle it.
-
-        Raises:
-            ValidationError: If one of them would not be stored unchanged.
-        """
         affinity = self._affinity
         # Joining texts and adding integers tells what they are several times faster than asking each for its class.
         try:
@@ -88,24 +84,11 @@ class ColumnValues:
             return values
         return list(map(self.store, values))
 
-    def store(self, value: Any) -> Any:
-        """Return a value as SQLite is to hold it.
-
-        Raises:
-            ValidationError: If it would not be stored unchanged.
-        """
-        try:
-            plain = plain_value(value)
-            problem = self._problem_with(plain)
-        except ValueError as error:
-            plain, problem = None, str(error)
-        except Exception as error:  # a value's own methods may raise anything
-            plain, problem = None, describe_error(error)
+    def _stored(self, value: Any) -> Any:
+        plain = plain_value(value)
+        problem = self._problem_with(plain)
         if problem:
-            column = self._column
-            declared = column.declared or "without a type"
-            given = f"{shown(value)} ({class_of(value).__name__})"
-            raise ValidationError(f"column {column.name!r} ({declared}) does not take {given}: {problem}")
+            raise ValueError(problem)
         return plain
 
     def _problem_with(self, value: Any) -> str:
@@ -149,30 +132,3 @@ class ColumnValues:
         if self._affinity is Affinity.REAL and (isinstance(value, bool) or int(float(value)) != value):
             return "SQLite would turn it into another float"
         return ""
-
-
-def store_rows(columns: Sequence[ColumnValues], rows: list[Row]) -> tuple[list[Row], list[tuple[int, Exception]]]:
-    """Convert rows to what SQLite is to hold: column by column where all is well, else row by row.
-
-    Returns:
-        The rows, and for each row with a value that would not be stored unchanged its position and the error.
-    """
-    if not rows:
-        return rows, []
-    try:
-        given = list(zip(*rows, strict=True))
-        stored = [column.store_all(values) for column, values in zip(columns, given, strict=True)]
-    except ValidationError:
-        pass  # found again below, with the row it is in
-    else:
-        if all(after is before for after, before in zip(stored, given, strict=True)):
-            return rows, []
-        return list(zip(*stored, strict=True)), []
-    kept: list[Row] = []
-    failures: list[tuple[int, Exception]] = []
-    for at, row in enumerate(rows):
-        try:
-            kept.append(tuple(column.store(value) for column, value in zip(columns, row, strict=True)))
-        except ValidationError as error:
-            failures.append((at, error))
-    return kept, failures

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic
 from mainstem.connect.column_values import ColumnValues, store_rows
 from mainstem.connect.rejects import Reject, set_aside
 from mainstem.connect.rows import Row, RowReader, class_of, keys_of
-from mainstem.connect.table_columns import C, Dialect
+from mainstem.connect.table_columns import C, Dialect, quoted
 from mainstem.connect.table_plan import TablePlan
 from mainstem.connect.table_progress import TableProgress
 from mainstem.errors import ConnectError, ValidationError
@@ -41,7 +41,7 @@ class TableLoad(ABC, Generic[C]):
         new_columns: list[C] | None,
         progress: TableProgress | None,
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self._dialect = dialect
         self._where = where
         self._plan = plan
@@ -60,7 +60,7 @@ class TableLoad(ABC, Generic[C]):
         """
         plan, progress = self._plan, self._progress
         written = None if progress is None else progress.check()
-        self._columns = self._dialect.find_columns(self._connection, plan.table, plan.key)
+        self._columns = self._find_columns()
         if self._columns is None:
             if written is not None:
                 raise ConnectError(
@@ -78,6 +78,9 @@ class TableLoad(ABC, Generic[C]):
             self._empty()
         if written is not None:
             self._use_columns(written)
+
+    def _find_columns(self) -> list[C] | None:
+        return self._dialect.find_columns(self.connection, self._plan.table, self._plan.key)
 
     def write(self, records: Sequence[Any]) -> list[Reject]:
         """Write a chunk.
@@ -162,7 +165,7 @@ class TableLoad(ABC, Generic[C]):
             raise ConnectError(f"{self._where}: cannot make table {self._plan.table!r}: {error}") from error
 
     def _create(self, columns: list[C]) -> None:
-        self._connection.execute(self._dialect.create_statement(self._plan.table, columns, self._plan.key))
+        self.connection.execute(self._dialect.create_statement(self._plan.table, columns, self._plan.key))
         self._columns = columns
 
     def _misfit(self, keys: Sequence[str]) -> str:
@@ -186,16 +189,30 @@ class TableLoad(ABC, Generic[C]):
         self._values = self._insert_into([columns[name] for name in keys])
         self._reader = RowReader(keys, f"table {self._plan.table!r}")
 
-    @property
-    def _updated(self) -> str: ...
+    def _updates(self, columns: Sequence[C]) -> str:
+        """Return what an upsert sets in a row whose key is there already."""
+        key = self._plan.key
+        changed = [each.name for each in columns if each.name not in key] or key[:1]
+        return ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in changed)
 
-    @abstractmethod
     def _empty(self) -> None:
         """Delete all rows, unless that would delete or change those of other tables.
 
         Raises:
             ConnectError: If it would.
         """
+        table = self._plan.table
+        referring = self._changed_by_deleting()
+        if referring is not None:
+            raise ConnectError(
+                f"{self._where}: to replace the content of {table!r} would change {referring[0]}, which refers to it "
+                f"with ON DELETE {referring[1]}: use mode 'upsert', or drop that clause"
+            )
+        self.connection.execute(f"DELETE FROM {quoted(table)}")
+
+    @abstractmethod
+    def _changed_by_deleting(self) -> tuple[str, str] | None:
+        """Return a table whose rows go or change with those of this one, and by which clause; ``None`` if none does."""
 
     @abstractmethod
     def _insert_into(self, columns: Sequence[C]) -> Sequence[ColumnValues]:

@@ -87,6 +87,7 @@ class TableProgress(ABC):
         names = None if columns is None else json.dumps(columns)
         if self._advance((self._sequence, names, claim.run, claim.epoch, before)) != 1:
             raise LeaseLostError(
-                f"{self._where}: run {claim.run!r} is not at batch {before} of attempt {claim.epoch} any more: somebody "
-                f"else has taken it, or changed table {PROGRESS_TABLE}; nothing of batch {self._sequence} is stored"
+                f"{self._where}: run {claim.run!r} is not at batch {before} of attempt {claim.epoch} any more: "
+                f"somebody else has taken it, or changed table {PROGRESS_TABLE}; nothing of batch {self._sequence} is "
+                "stored"
             )

@@ -12,7 +12,10 @@ from typing_extensions import TypeVar
 from mainstem.connect.record_type import model_of
 from mainstem.connect.rejects import settle_rejects
 from mainstem.connect.sqlite_table import SqliteTable
-from mainstem.connect.table_target import PROGRESS_TABLE, Batch, Mode, TableLoad, TablePlan, TableTarget
+from mainstem.connect.table_columns import key_of
+from mainstem.connect.table_load import TableLoad
+from mainstem.connect.table_plan import PROGRESS_TABLE, Batch, Mode, TablePlan
+from mainstem.connect.table_target import TableTarget
 from mainstem.context import PipelineContext
 from mainstem.endpoints import Claim, LoadReport, Position, SinkStage, SinkTransaction
 from mainstem.records import field_hints
@@ -121,13 +124,11 @@ class TableSink(SinkStage[T_contra]):
         continue_on_error: bool = False,
         name: str | None = None,
     ) -> None:
-        names = (key,) if isinstance(key, str) else tuple(key or ())
+        names = key_of(key)
         if mode not in get_args(Mode):
             raise ValueError(f"mode must be 'insert', 'upsert' or 'replace', not {mode!r}")
         if mode == "upsert" and not names:
             raise ValueError("mode 'upsert' goes by a key: give key='the column that names a record'")
-        if len(set(names)) != len(names):
-            raise ValueError(f"the key names a column twice: {names!r}")
         self._model = None if record_type is None else model_of(record_type, "TableSink")
         if self._model is not None:
             hints = field_hints(self._model) or {}
@@ -169,7 +170,7 @@ class TableSink(SinkStage[T_contra]):
         return _TableTransaction(self._table, await self._table.begin(batch), context, self.name)
 
 
-def _table_of(url: str, plan: TablePlan) -> TableTarget:
+def _table_of(url: str, plan: TablePlan) -> TableTarget[Any]:
     """Return the table for the kind of database that the URL names."""
     if url.partition("://")[0] in ("postgresql", "postgres"):
         from mainstem.connect.postgres_table import PostgresTable  # late: it needs an extra
@@ -181,7 +182,7 @@ def _table_of(url: str, plan: TablePlan) -> TableTarget:
 class _TableTransaction(SinkTransaction[T_contra]):
     """The load, in threads, so that neither the disk nor another connection's lock stops the event loop."""
 
-    def __init__(self, table: TableTarget, load: TableLoad, context: PipelineContext, stage: str) -> None:
+    def __init__(self, table: TableTarget[Any], load: TableLoad[Any], context: PipelineContext, stage: str) -> None:
         self._table = table
         self._load = load
         self._context = context

@@ -3,85 +3,53 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Generic, TypeVar
 
-from mainstem.connect.rejects import Reject
+import anyio
+from anyio.to_thread import run_sync
+
+from mainstem.connect.table_columns import Dialect
+from mainstem.connect.table_load import TableLoad
+from mainstem.connect.table_plan import Batch, TablePlan
 from mainstem.endpoints import Claim
+from mainstem.records import field_hints
+from mainstem.secrets import redact_url
 
-Mode: TypeAlias = Literal["insert", "upsert", "replace"]
-
-PROGRESS_TABLE = "mainstem_progress"
-"""The table, in the target's database, that holds the number of each durable run's last batch."""
-
-
-@dataclass(frozen=True, slots=True)
-class TablePlan:
-    """What a sink is to do.
-
-    Attributes:
-        table: The table's name.
-        key: Its key columns.
-        mode: What becomes of rows that are there.
-        model: What the records are, if a new table is to be made from its annotations.
-        continue_on_error: Whether to go on past a record that the table does not take.
-    """
-
-    table: str
-    key: tuple[str, ...]
-    mode: Mode
-    model: type[Any] | None
-    continue_on_error: bool
+L = TypeVar("L", bound=TableLoad[Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A batch of a durable run: who writes it, and its number."""
-
-    claim: Claim
-    sequence: int
-
-
-class TableLoad(ABC):
-    """Writes records within one transaction, which has begun. Its methods block, and are called one at a time."""
-
-    @abstractmethod
-    def write(self, records: Sequence[Any]) -> list[Reject]:
-        """Write a chunk.
-
-        Returns:
-            The records that the table does not take; all others are written. Without ``continue_on_error`` the first
-            at least, and the transaction is to be aborted.
-        """
-
-    @abstractmethod
-    def commit(self) -> None:
-        """Commit, with the number of the batch if it is one, and close; if that fails, ``abort`` is called."""
-
-    @abstractmethod
-    def abort(self) -> None:
-        """Roll back and close. Once it is committed or aborted, this does nothing."""
-
-
-class TableTarget(ABC):
+class TableTarget(ABC, Generic[L]):
     """A table of some kind of database; made when the sink is, so what it can't do is an error then.
 
     Args:
         url: The database.
         plan: What is to be done.
+        dialect: The kind of database.
+
+    Raises:
+        TypeError: If there is no column for a field of the record type.
+        ValueError: If a name cannot be one.
     """
 
-    def __init__(self, url: str, plan: TablePlan) -> None:
+    def __init__(self, url: str, plan: TablePlan, dialect: Dialect[Any]) -> None:
         self.url = url
         self.plan = plan
+        dialect.check_identifier("the name of a table", plan.table)
+        for each in plan.key:
+            dialect.check_identifier("the name of a key column", each)
+        self._new_columns: list[Any] | None = None
+        if plan.model is not None:
+            hints = field_hints(plan.model) or {}
+            for field in hints:
+                dialect.check_identifier("the name of a column", field)
+            self._new_columns = [dialect.declare(field, hint, plan.key) for field, hint in hints.items()]
 
     @property
     def name(self) -> str:
         """The database and the table, without secrets."""
-        return f"{self.url}, table {self.plan.table}"
+        return f"{redact_url(self.url)}, table {self.plan.table}"
 
     @property
     def locked_file(self) -> Path | None:
@@ -92,14 +60,29 @@ class TableTarget(ABC):
     def errors(self) -> AbstractContextManager[None]:
         """Return a context that turns the database's errors into a ``ConnectError`` that says what to do."""
 
-    @abstractmethod
-    async def begin(self, batch: Batch | None) -> TableLoad:
+    async def begin(self, batch: Batch | None) -> L:
         """Open the database and begin a transaction: that of a batch, or of a whole load.
 
         Raises:
             LeaseLostError: If somebody with a later epoch has claimed the run.
             ConnectError: If the database cannot be opened, or the table does not fit.
         """
+        load = await run_sync(self._open, batch)
+        try:
+            with self.errors():
+                await self._begin(load)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await run_sync(load.abort)
+            raise
+        return load
+
+    @abstractmethod
+    def _open(self, batch: Batch | None) -> L:
+        """Open the database for a load that is still to begin."""
+
+    async def _begin(self, load: L) -> None:
+        await run_sync(load.prepare)
 
     @abstractmethod
     async def claim(self, claim: Claim) -> int:
