@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "mainstem"
 
 FLOORS = [
     ["errors", "faults", "ids", "options", "own_frames", "side_by_side"],
+    ["frame_data"],
     ["accounting", "events", "records", "reject_limit", "retry", "secrets", "take_all", "type_hints", "workers"],
     ["context", "postgres", "typecheck"],
     ["stage_timing"],

@@ -324,9 +324,10 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
         )
 
 
-def chunk_size_into(stage: object) -> int:
-    """Return how many records of the input a run takes at a time that hands its output to nobody but this stage."""
-    return max(CHUNK_SIZE, stage.chunk_size) if isinstance(stage, SinkStage) else CHUNK_SIZE
+def chunk_size_into(stages: Sequence[PipelineStage[Any, Any]]) -> int:
+    """Return how many records of the input a run takes at a time that hands its output to nobody but a sink, if any."""
+    last: Any = stages[-1] if stages else None
+    return max(CHUNK_SIZE, last.chunk_size) if isinstance(last, SinkStage) else CHUNK_SIZE
 
 
 class Load:

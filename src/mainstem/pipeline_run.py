@@ -224,7 +224,7 @@ class PipelineRun:
                     async for chunk in output:
                         if gives_value:
                             result.data = chunk
-                        elif chunk:
+                        elif len(chunk):
                             records += len(chunk)
                             given = perf_counter()
                             yield chunk

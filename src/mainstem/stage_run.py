@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from mainstem.context import PipelineContext, StageProgress
 from mainstem.errors import RejectLimitError, StageContractError, StageFailedError, add_note_once
+from mainstem.frame_data import is_frame
 from mainstem.result import CompositeResult, StageResult
 from mainstem.stage_timing import StageTiming
 from mainstem.typecheck import RecordNet
@@ -32,9 +33,11 @@ _COLLECTIONS = (list, tuple, set, frozenset, deque, range)
 
 
 def count_records(data: object) -> int:
-    """Count the records in ``data``: the length of a plain collection, else one (and none in ``None``)."""
+    """Count the records in ``data``: the length of a plain collection or a frame, else one (and none in ``None``)."""
     if isinstance(data, _COLLECTIONS):
         return len(data)  # pyright: ignore[reportUnknownArgumentType]
+    if is_frame(data):
+        return len(data)
     return 0 if data is None else 1
 
 
@@ -200,7 +203,7 @@ class StageRun:
                 checked = replace(checked, records_processed=handled)
         taken = checked.records_processed + checked.records_failed
         fed: Any = data
-        if type(fed) is list and taken != len(fed) and checked.success:  # pyright: ignore[reportUnknownArgumentType]
+        if (type(fed) is list or is_frame(fed)) and taken != len(fed) and checked.success:  # pyright: ignore[reportUnknownArgumentType]
             self.miscount = self.miscount or (len(fed), taken)  # pyright: ignore[reportUnknownArgumentType]
         progress.records_in += taken
         progress.records_passed += checked.records_processed - checked.records_filtered

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing_extensions import TypeVar
 
 from mainstem.errors import add_note_once
+from mainstem.frame_data import is_frame
 
 T = TypeVar("T")
 
@@ -17,6 +18,10 @@ def iterate(data: Iterable[T]) -> Iterator[T]:
     Raises:
         TypeError: If there are none to be had.
     """
+    if is_frame(data):
+        raise TypeError(
+            "a stage of records was handed a frame, whose iterator gives columns: put ToRecords() before it"
+        )
     kind = type(data)
     if not hasattr(kind, "__iter__") and not hasattr(kind, "__getitem__"):
         raise TypeError(f"a collection of records is needed, and {kind.__name__} is none")

@@ -34,6 +34,7 @@ from mainstem.errors import (
     describe_error,
 )
 from mainstem.faults import fault
+from mainstem.frame_data import Gathered
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage
@@ -88,7 +89,7 @@ class DurableRun:
         self._sink: SinkStage[Any] | None = last if isinstance(last, SinkStage) else None
         self.guarantee, reason = guarantee_of(stages, names)
         check_guarantee(durability.guarantee, self.guarantee, reason, pipeline)
-        chunk_size = chunk_size_into(last)
+        chunk_size = chunk_size_into(stages)
         self.chunk_size = min(chunk_size, durability.commit_records or chunk_size)
         self.layouts: Sequence[Layout] = lay_out(
             stages,
@@ -239,13 +240,13 @@ class DurableRun:
             self.stage_runs, self.reader = run.stage_runs, run.reader
 
     async def _output_of(self, run: ChunkedRun, data: Any) -> StageResult[Any]:
-        output: list[Any] = []
+        output = Gathered()
         async with closing(run.output(data)) as chunks:
             if self.layouts[-1].end is not None:
                 return StageResult(data=await anext(chunks))
             async for chunk in chunks:
-                output += chunk
-        return StageResult(data=output)
+                output.add(chunk)
+        return StageResult(data=output.value)
 
     async def _keep_rejects(self, batches: RunBatches, runs: Sequence[StageRun]) -> None:
         """Keep what there is to keep of a run that loads nothing anywhere: it is all one batch."""

@@ -25,6 +25,7 @@ from mainstem.engine.line import Demand, Line, StageFailed
 from mainstem.engine.plan import overlaps_calls
 from mainstem.engine.stage_errors import StageErrors
 from mainstem.faults import fault
+from mainstem.frame_data import Gathered
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
@@ -287,7 +288,7 @@ class ChunkedRun:
                     break
         self._complete_before(line.runs[0])
         left = await line.finish()
-        if left:
+        if len(left):
             yield left
 
     def _complete_before(self, first: StageRun) -> None:
@@ -311,10 +312,10 @@ class ChunkedRun:
             if load is not None:
                 await self._feed_all(end, chunks)
                 return await self._finish(end)
-            gathered: list[Any] = []
+            gathered = Gathered()
             async for chunk in chunks:
-                gathered.extend(chunk)
-        value = await self._feed_whole(end, gathered)
+                gathered.add(chunk)
+        value = await self._feed_whole(end, gathered.value)
         if self._alongside:
             end.notes = (*end.notes, f"gathered {len(gathered):,} records: it needs its whole input at once")
         return value
@@ -329,27 +330,27 @@ class ChunkedRun:
             raise
 
     async def _load_batches(self, run: StageRun, load: BatchLoad, chunks: closing[Sequence[Any]]) -> Any:
-        records: list[Any] = []
+        records = Gathered()
         try:
             async for chunk in chunks:
                 if isinstance(chunk, Barrier):
-                    await self._load_batch(run, load, records, chunk)
-                    records = []
+                    await self._load_batch(run, load, records.value, chunk)
+                    records = Gathered()
                 else:
-                    records += chunk
+                    records.add(chunk)
             assert self._batches is not None
             barrier = self._batches.last_barrier()
             barrier.pass_by([each for each in self.stage_runs if each is not run])
-            await self._load_batch(run, load, records, barrier)
+            await self._load_batch(run, load, records.value, barrier)
             return await self._finish(run)
         except BaseException as error:
             await load.abort(run.error or error)
             raise
 
-    async def _load_batch(self, run: StageRun, load: BatchLoad, records: list[Any], barrier: Barrier) -> None:
+    async def _load_batch(self, run: StageRun, load: BatchLoad, records: Any, barrier: Barrier) -> None:
         """Write a batch, and commit it: what belongs to it into the store first, then the rows."""
         assert self._batches is not None
-        if records:
+        if len(records):
             await self._call_before(run, records)
         fault("batch begins")
         _require(run, await run.feed(records))
@@ -363,7 +364,7 @@ class ChunkedRun:
 
     async def _feed_all(self, run: StageRun, chunks: closing[Sequence[Any]]) -> None:
         async for chunk in chunks:
-            if chunk:
+            if len(chunk):
                 await self._call_before(run, chunk)
                 _require(run, await run.feed(chunk))
 

@@ -18,6 +18,7 @@ from mainstem.endpoints import Position
 from mainstem.engine.background import end, raise_if_urgent, start_in_background
 from mainstem.engine.closing import CLOSING_SECONDS, closing
 from mainstem.errors import StageContractError, add_note_once
+from mainstem.frame_data import frames_of, is_columnar, is_frame
 from mainstem.stage_run import StageRun
 from mainstem.take_all import iterate
 
@@ -51,6 +52,8 @@ class Reader:
         """Give the records of ``data`` in chunks."""
         if isinstance(data, (list, tuple)):
             return self._read_sequence(data)  # pyright: ignore[reportUnknownArgumentType]
+        if is_columnar(data):
+            return self._read_frames(data)
         if is_async(data):
             self.arriving = True
             return self._read_async(data)
@@ -63,6 +66,24 @@ class Reader:
             self.last = at + size >= len(data)
             yield data[at : at + size]
             at += size
+            yielded = await _give_turn(yielded)
+
+    async def _read_frames(self, data: Any) -> AsyncGenerator[Any, None]:
+        taken = 0
+        yielded = perf_counter()
+        remaining = frames_of(data)
+        while self.error is None and self._room(0):
+            started = perf_counter()
+            try:
+                frame = next(remaining, None)
+            except Exception as error:
+                self._fail(error, taken)
+                return
+            self.spent_ms += (perf_counter() - started) * 1000
+            if frame is None:
+                return
+            taken += frame.height
+            yield frame
             yielded = await _give_turn(yielded)
 
     async def _read_iterable(self, data: Any) -> AsyncGenerator[Sequence[Any], None]:
@@ -234,7 +255,7 @@ async def read_source(
             source.account(len(chunk.records), chunk.records_failed, spent)
             source.position = chunk.position
             records: Any = chunk.records
-            yield records if type(records) is list else list(records)
+            yield records if type(records) is list or is_frame(records) else list(records)
             yielded = await _give_turn(yielded)
 
 

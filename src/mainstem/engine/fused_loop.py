@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from mainstem.context import context_of_run
 from mainstem.errors import RejectLimitError
+from mainstem.frame_data import is_frame
 from mainstem.own_frames import LOOP_FILE
 from mainstem.result import StageResult
 from mainstem.stage_run import StageRun
@@ -140,7 +141,7 @@ class FusedLoop:
         self._chunks += 1
         if not self._answered:
             self._answered = all(run.progress.records_in > run.progress.records_failed for run in self._runs)
-        if last or timed or not self._answered or self._awaits:
+        if last or timed or not self._answered or self._awaits or is_frame(records):
             return await self._feed_by_stage(self._runs, records, timed=timed)
         return await self._feed_by_loop(records)
 

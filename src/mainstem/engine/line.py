@@ -8,9 +8,10 @@ from typing import Any
 
 from mainstem.context import context_of_run
 from mainstem.engine.fused_loop import FusedLoop, fuse_neighbours
+from mainstem.frame_data import Gathered, is_frame
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
-from mainstem.stage_run import StageRun, State
+from mainstem.stage_run import StageRun, State, count_records
 from mainstem.take_all import iterate
 
 
@@ -111,7 +112,7 @@ class Line:
             if not result.success:
                 raise StageFailed(next(run for run in self.runs if not run.succeeded), result)
             data = result.data
-        if type(data) is list:
+        if type(data) is list or is_frame(data):
             return data  # pyright: ignore[reportUnknownVariableType]
         try:
             return list(iterate(data))
@@ -125,30 +126,30 @@ class Line:
                 return
             run.complete()
 
-    async def finish(self) -> list[Any]:
+    async def finish(self) -> Any:
         """End the input, and return what comes out of what the stages had kept.
 
         Raises:
             StageFailed: If a stage fails.
         """
-        output: list[Any] = []
+        output = Gathered()
         ended = max((demand.at + 1 for demand in self._demands if not demand.state.wanted), default=0)
         if not self._fed and not ended:
-            output += await self.feed([], last=True)  # as in an empty run
+            output.add(await self.feed([], last=True))  # as in an empty run
         for at, part in enumerate(self._parts):
             if isinstance(part, FusedLoop) or part.state is None or self.runs.index(part) < ended:
                 continue  # what a stage before an early end has kept is of no use to anybody
             with context_of_run(part.context):
                 left = await part.finish()
-                if left.success and left.data and self._hooks is not None:
+                if left.success and count_records(left.data) and self._hooks is not None:
                     await self._hooks.call_after(part.name, left.data, part.context)
             if not left.success:
                 raise StageFailed(part, left)
-            if left.data:
-                output += await self._feed_parts(at + 1, left.data, last=True)
+            if count_records(left.data):
+                output.add(await self._feed_parts(at + 1, left.data, last=True))
         for run in self.runs:
             run.complete()
-        return output
+        return output.value
 
 
 async def feed_watched(run: StageRun, data: Any, hooks: Hooks | None) -> StageResult[Any]:

@@ -12,6 +12,7 @@ from mainstem.engine.chunks import Reader
 from mainstem.engine.closing import closing
 from mainstem.engine.layout import Layout, lay_out
 from mainstem.engine.line import StageFailed
+from mainstem.frame_data import Gathered, is_frame
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage
@@ -91,7 +92,7 @@ class MemoryRun:
         run = StageRun(stage, self._names[at], self._context, None if self._nets is None else self._nets[at])
         self.stage_runs.append(run)
         result = await run.feed(data)
-        if result.success and takes_chunks(stage) and type(result.data) is not list:
+        if result.success and takes_chunks(stage) and type(result.data) is not list and not is_frame(result.data):
             try:
                 output: Any = result.data
                 result.data = list(iterate(output))  # as when chunks are put together
@@ -106,7 +107,7 @@ class MemoryRun:
         part = slice(positions.start, positions.stop)
         stages = self._stages[part]
         alongside = isinstance(stages[0], SourceStage) and isinstance(stages[-1], SinkStage)
-        self.chunk_size = chunk_size_into(stages[-1])
+        self.chunk_size = chunk_size_into(stages)
         layouts = lay_out(
             stages,
             alongside=alongside,
@@ -127,13 +128,14 @@ class MemoryRun:
             alongside=alongside,
             workers=self._workers,
         )
-        output: list[Any] = []
+        output = Gathered()
         try:
             async with closing(run.output(data)) as chunks:
                 if layouts[-1].end is not None:
                     return StageResult(data=await anext(chunks))
                 async for chunk in chunks:
-                    output += chunk
+                    output.add(chunk)
+                return StageResult(data=output.value)
         except StageFailed as failed:
             self._context.current_stage = failed.run.name
             return failed.result
@@ -141,7 +143,6 @@ class MemoryRun:
             self.stage_runs += run.stage_runs
             self.reader = self.reader or (run.reader if positions.start == 0 else None)
             self.layouts = layouts if alongside or self._workers is not None else ()
-        return StageResult(data=output)
 
 
 def _is_short(data: Any) -> bool:
