@@ -26,6 +26,7 @@ FLOORS = [
     ["stages"],
     ["store"],
     ["engine", "connect"],
+    ["frames"],
     ["durable"],
     ["streaming"],
     ["pipeline_run"],

@@ -20,6 +20,7 @@ from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
 from mainstem.errors import StageContractError, add_note_once, describe_error
+from mainstem.frame_data import FRAME_ROWS, is_frame
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
 
@@ -350,7 +351,8 @@ class Load:
 
     async def feed(self, records: Sequence[Any], context: PipelineContext) -> StageResult[Any]:
         """Write the next records."""
-        transaction, size, first = self._open(), self._sink.chunk_size, context.chunk_start
+        transaction, first = self._open(), context.chunk_start
+        size = FRAME_ROWS if is_frame(records) else self._sink.chunk_size
         rejected = 0
         try:
             for at in range(0, len(records), size):

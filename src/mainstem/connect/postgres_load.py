@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mainstem.connect import postgres_columns
 from mainstem.connect.column_values import ColumnValues
+from mainstem.connect.frame_rows import FrameRows
 from mainstem.connect.postgres_columns import Column
+from mainstem.connect.postgres_frames import encoded
 from mainstem.connect.postgres_progress import BatchProgress
 from mainstem.connect.postgres_values import PostgresValues, sent_types
 from mainstem.connect.rejects import set_aside
@@ -60,6 +62,7 @@ class PostgresLoad(TableLoad[Column]):
         progress = None if batch is None else BatchProgress(connection, where, batch)
         super().__init__(connection, postgres_columns, where, plan, new_columns, progress)
         self._types: list[str] | None = None
+        self._into: Sequence[Column] = ()
         self._copy_into = ""
         self._merge = ""
 
@@ -73,7 +76,7 @@ class PostgresLoad(TableLoad[Column]):
         return referring
 
     def _insert_into(self, columns: Sequence[Column]) -> Sequence[ColumnValues]:
-        self._types = sent_types(columns)
+        self._types, self._into = sent_types(columns), columns
         into, names = quoted(self._plan.table), ", ".join(quoted(each.name) for each in columns)
         if self._plan.mode == "upsert":
             self._stage(into, names, columns)
@@ -100,12 +103,20 @@ class PostgresLoad(TableLoad[Column]):
         If the database refuses some, they are converted again, and it is tried with halves of them.
         """
         unfit: list[tuple[int, Exception]] = []
-        error = self._try(self._parts(records, positions, unfit))
+        blocks = self._encoded(records) if isinstance(records, FrameRows) else None
+        error = self._try(self._parts(records, positions, unfit) if blocks is None else blocks)
         if error is not None:
             unfit = []
             rows, positions = self._converted(records, positions, unfit)
             set_aside(positions, self._insert_by_halves(rows, 0, error), unfit)
         failures += unfit
+
+    def _encoded(self, rows: FrameRows) -> list[bytes] | None:
+        """Return the rows of a frame as they are sent; ``None`` if each is to be looked at."""
+        assert self._reader is not None
+        if self._types is None or set(rows.frame.columns) != set(self._reader.columns):
+            return None
+        return encoded(rows.frame, self._into)
 
     def _parts(
         self, records: Sequence[Any], positions: Sequence[int], failures: list[tuple[int, Exception]]
@@ -128,8 +139,8 @@ class PostgresLoad(TableLoad[Column]):
                 failures += self._insert_by_halves(half, first + start, why)
         return failures
 
-    def _try(self, parts: Iterable[list[Row]]) -> Exception | None:
-        """Insert rows, all or none.
+    def _try(self, parts: Iterable[list[Row] | bytes]) -> Exception | None:
+        """Insert rows, or blocks of rows that are encoded already, all or none.
 
         Returns:
             Why they are refused, if that is because of what they hold.
@@ -168,7 +179,7 @@ class PostgresLoad(TableLoad[Column]):
             self.connection.close()
 
 
-def _send(copy: psycopg.Copy, rows: list[Row]) -> None:
+def _send(copy: psycopg.Copy, rows: list[Row] | bytes) -> None:
     """Send rows to the server.
 
     Raises:
@@ -177,6 +188,9 @@ def _send(copy: psycopg.Copy, rows: list[Row]) -> None:
     """
     import psycopg
 
+    if isinstance(rows, bytes):
+        copy.write(rows)
+        return
     write_row = copy.write_row
     try:
         for row in rows:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias
 
+from mainstem.connect.frame_rows import FrameRows
 from mainstem.errors import ValidationError, describe_error
 from mainstem.records import field_hints, field_reader
 
@@ -73,6 +74,8 @@ class RowReader:
 
         Records of one class are read at C speed; only if that fails, or classes mix, is each looked at.
         """
+        if isinstance(records, FrameRows):
+            return self._read_frame(records)
         kinds: set[type[Any]] = set(map(type, records))
         if len(kinds) == 1:
             rows = self._read_alike(records, kinds.pop())
@@ -86,6 +89,12 @@ class RowReader:
             except ValidationError as error:
                 failures.append((at, error))
         return rows, failures
+
+    def _read_frame(self, records: FrameRows) -> tuple[list[Row], list[tuple[int, Exception]]]:
+        frame = records.frame
+        if set(frame.columns) == set(self.columns):
+            return frame.select(self.columns).rows(), []
+        return [], [(at, ValidationError(self._mismatch(frame.columns))) for at in range(frame.height)]
 
     def _read_alike(self, records: Sequence[Any], kind: type[Any]) -> list[Row] | None:
         columns = self.columns

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Generic
 
 from mainstem.connect.column_values import ColumnValues, store_rows
+from mainstem.connect.frame_rows import FrameRows
 from mainstem.connect.rejects import Reject, set_aside
 from mainstem.connect.rows import Row, RowReader, class_of, keys_of
 from mainstem.connect.table_columns import C, Dialect, quoted
@@ -14,6 +15,7 @@ from mainstem.connect.table_plan import TablePlan
 from mainstem.connect.table_progress import TableProgress
 from mainstem.errors import ConnectError, ValidationError
 from mainstem.faults import fault
+from mainstem.frame_data import is_frame
 from mainstem.records import field_hints
 
 
@@ -94,6 +96,8 @@ class TableLoad(ABC, Generic[C]):
             Exception: The driver's, if the database failed.
         """
         rejects: list[Reject] = []
+        if is_frame(records):
+            records = FrameRows(records)
         for first in range(0, len(records), self.at_once):
             part = records[first : first + self.at_once]
             rejects += [Reject(first + at, part[at], error) for at, error in self._write_part(part)]

@@ -23,7 +23,7 @@ from mainstem.engine.chunked import ChunkedRun
 from mainstem.engine.chunks import Reader, is_async
 from mainstem.engine.closing import closing
 from mainstem.engine.layout import Layout, lay_out
-from mainstem.engine.line import StageFailed
+from mainstem.engine.line import StageFailed, put_together
 from mainstem.engine.stage_errors import RecentErrors
 from mainstem.errors import (
     LeaseLostError,
@@ -246,7 +246,7 @@ class DurableRun:
                 return StageResult(data=await anext(chunks))
             async for chunk in chunks:
                 output.add(chunk)
-        return StageResult(data=output.value)
+        return StageResult(data=put_together(output, run.stage_runs[-1]))
 
     async def _keep_rejects(self, batches: RunBatches, runs: Sequence[StageRun]) -> None:
         """Keep what there is to keep of a run that loads nothing anywhere: it is all one batch."""

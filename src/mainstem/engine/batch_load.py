@@ -12,6 +12,7 @@ from mainstem.context import PipelineContext, StageError
 from mainstem.endpoints import Claim, LoadReport, SinkStage, SinkTransaction
 from mainstem.errors import ConnectError, ConnectionLostError, StageContractError, add_note_once, describe_error
 from mainstem.faults import fault
+from mainstem.frame_data import FRAME_ROWS, is_frame
 from mainstem.result import StageResult
 
 logger = logging.getLogger("mainstem.durable")
@@ -84,7 +85,8 @@ class BatchLoad:
         rejected = 0
         try:
             self._transaction = await self._sink.begin_batch(apart, self._claim, self.sequence + 1)
-            records, size, first = self._records, max(WRITTEN_AT_ONCE, self._sink.chunk_size), self._first
+            records, first = self._records, self._first
+            size = FRAME_ROWS if is_frame(records) else max(WRITTEN_AT_ONCE, self._sink.chunk_size)
             for at in range(0, len(records), size):
                 apart.chunk_start = first + at
                 rejected += await self._transaction.write(records[at : at + size])

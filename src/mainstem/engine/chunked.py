@@ -21,7 +21,7 @@ from mainstem.engine.chunks import Reader, is_async, read_source
 from mainstem.engine.closing import closing
 from mainstem.engine.hand_off import HandOff
 from mainstem.engine.layout import Layout, Section
-from mainstem.engine.line import Demand, Line, StageFailed
+from mainstem.engine.line import Demand, Line, StageFailed, put_together
 from mainstem.engine.plan import overlaps_calls
 from mainstem.engine.stage_errors import StageErrors
 from mainstem.faults import fault
@@ -315,7 +315,7 @@ class ChunkedRun:
             gathered = Gathered()
             async for chunk in chunks:
                 gathered.add(chunk)
-        value = await self._feed_whole(end, gathered.value)
+        value = await self._feed_whole(end, put_together(gathered, end))
         if self._alongside:
             end.notes = (*end.notes, f"gathered {len(gathered):,} records: it needs its whole input at once")
         return value
@@ -334,14 +334,14 @@ class ChunkedRun:
         try:
             async for chunk in chunks:
                 if isinstance(chunk, Barrier):
-                    await self._load_batch(run, load, records.value, chunk)
+                    await self._load_batch(run, load, put_together(records, run), chunk)
                     records = Gathered()
                 else:
                     records.add(chunk)
             assert self._batches is not None
             barrier = self._batches.last_barrier()
             barrier.pass_by([each for each in self.stage_runs if each is not run])
-            await self._load_batch(run, load, records.value, barrier)
+            await self._load_batch(run, load, put_together(records, run), barrier)
             return await self._finish(run)
         except BaseException as error:
             await load.abort(run.error or error)

@@ -8,6 +8,7 @@ from typing import Any
 
 from mainstem.context import context_of_run
 from mainstem.engine.fused_loop import FusedLoop, fuse_neighbours
+from mainstem.errors import StageContractError
 from mainstem.frame_data import Gathered, is_frame
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
@@ -149,7 +150,19 @@ class Line:
                 output.add(await self._feed_parts(at + 1, left.data, last=True))
         for run in self.runs:
             run.complete()
-        return output.value
+        return put_together(output, self.runs[-1])
+
+
+def put_together(chunks: Gathered, run: StageRun) -> Any:
+    """Return the chunks that came out of a stage as one.
+
+    Raises:
+        StageFailed: If they do not fit together.
+    """
+    try:
+        return chunks.value
+    except StageContractError as error:
+        raise StageFailed(run, run.interrupt(error)) from None
 
 
 async def feed_watched(run: StageRun, data: Any, hooks: Hooks | None) -> StageResult[Any]:

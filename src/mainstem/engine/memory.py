@@ -11,7 +11,7 @@ from mainstem.engine.chunked import ChunkedRun
 from mainstem.engine.chunks import Reader
 from mainstem.engine.closing import closing
 from mainstem.engine.layout import Layout, lay_out
-from mainstem.engine.line import StageFailed
+from mainstem.engine.line import StageFailed, put_together
 from mainstem.frame_data import Gathered, is_frame
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
@@ -135,7 +135,7 @@ class MemoryRun:
                     return StageResult(data=await anext(chunks))
                 async for chunk in chunks:
                     output.add(chunk)
-                return StageResult(data=output.value)
+                return StageResult(data=put_together(output, run.stage_runs[-1]))
         except StageFailed as failed:
             self._context.current_stage = failed.run.name
             return failed.result
