@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 LOOP_FILE = "<a loop of mainstem>"
 """The file name of loops whose code is made when they are needed."""
-_OWN_FILES = (f"{Path(__file__).parent}{os.sep}", LOOP_FILE)
+_OWN_FILES = (__file__.removesuffix("own_frames.py"), LOOP_FILE)
 
 
 def is_own_file(name: str) -> bool:
