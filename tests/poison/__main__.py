@@ -29,7 +29,7 @@ def main() -> int:
         parser.error(f"no cell has {options.only!r} in its name")
     began = monotonic()
     failures: list[str] = []
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn"), max_tasks_per_child=4) as pool:
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         tasks = [pool.submit(check_all, cells[at : at + _SHARE]) for at in range(0, len(cells), _SHARE)]
         for task in as_completed(tasks):
             failures += task.result()
