@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem import MapStage, Pipeline, PipelineStage, ValidationError
+from mainstem import MapStage, Pipeline, PipelineStage, StoreError, ValidationError
 from mainstem.durable.ledger import RejectLedger
 from mainstem.frame_data import FRAME_ROWS, frames_of
 from mainstem.frames import FrameDedupeStage, FrameStage, FrameValidateStage, ToFrames, ToRecords
@@ -123,10 +123,15 @@ def test_what_was_seen_outlasts_an_interruption() -> None:
     assert before.changes() is None
     after.restore(before.snapshot())
     before._first_of_each(ROWS[2:3])  # type: ignore[attr-defined]
-    changes = before.changes()
-    assert changes == [3]
-    after.restore_changes(changes)
+    after.restore_changes(before.changes())
     assert after._first_of_each(ROWS).rows() == [(None, "e")]  # type: ignore[attr-defined]
+
+
+def test_what_was_kept_by_another_polars_is_refused() -> None:
+    state = FrameDedupeStage("id").begin()
+    kept = state.snapshot()
+    with pytest.raises(StoreError, match=r"kept by polars 1\.0, and this is"):
+        state.restore({**kept, "polars": "1.0"})
 
 
 def test_a_key_that_is_no_column_is_an_error() -> None:

@@ -10,6 +10,7 @@ from mainstem.context import PipelineContext
 from mainstem.errors import StageContractError
 from mainstem.frame_data import import_polars, is_frame
 from mainstem.frames.frame_stage import frame_type, whole_frame
+from mainstem.frames.hashes import SortedRuns, hashes_of, packed, unpacked
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage
 from mainstem.stateful import GrowingState, StatefulStage
@@ -28,8 +29,9 @@ _MOST_PARTS = 1000
 class FrameDedupeStage(_StatefulFrames):
     """Let the first row with each key through; rows that repeat one count as filtered.
 
-    The keys that were seen are kept in memory, as columns: some ten bytes a key of one number. A null is a key like
-    any other.
+    Of each key that was seen a hash of 128 bits is kept in memory, 16 bytes. That two of a thousand million keys have
+    the same, so that a row is taken for a repeat that is none, has a probability below 1 in 10^20. A null is a key like
+    any other. What a durable run keeps of it can be read by the same version of Polars only, for others hash otherwise.
 
     Args:
         key: The column or columns that make the key.
@@ -68,7 +70,7 @@ class FrameDedupeStage(_StatefulFrames):
 
 
 class _SeenKeys(GrowingState[Any, Any]):
-    """The keys so far, as one frame for each frame that had new ones.
+    """The keys so far, each as a hash of 128 bits.
 
     Args:
         key: The columns of the key.
@@ -76,10 +78,10 @@ class _SeenKeys(GrowingState[Any, Any]):
 
     def __init__(self, key: list[str]) -> None:
         self._key = key
-        self._seen: set[Any] = set()
-        self._new: list[Any] = []
-        """Keys that came since the state was last asked for."""
-        self._parts: int | None = None
+        self._seen = SortedRuns()
+        self._new: list[polars.DataFrame] | None = None
+        """Hashes that came since the state was last asked for; ``None`` before that."""
+        self._parts = 0
 
     async def feed(self, records: Any, context: PipelineContext) -> StageResult[Any]:
         started = perf_counter()
@@ -102,32 +104,30 @@ class _SeenKeys(GrowingState[Any, Any]):
                 f"{', '.join(map(repr, frame.columns))}"
             )
         first = frame.unique(subset=self._key, keep="first", maintain_order=True)
-        keys: list[Any] = first[self._key[0]].to_list() if len(self._key) == 1 else first.select(self._key).rows()
-        seen = self._seen
-        if seen.isdisjoint(keys):
-            fresh, passed = keys, first
-        else:
-            is_new = [key not in seen for key in keys]
-            passed = first.filter(import_polars("FrameDedupeStage").Series(is_new))
-            fresh = [key for key, new in zip(keys, is_new, strict=True) if new]
-        seen.update(fresh)
-        if self._parts is not None:
-            self._new += fresh
-        return passed
+        hashes = hashes_of(first.select(self._key))
+        is_new = ~self._seen.holds(hashes)
+        if not is_new.all():
+            first, hashes = first.filter(is_new), hashes.filter(is_new)
+        self._seen.add(hashes)
+        if self._new is not None:
+            self._new.append(hashes)
+        return first
 
-    def snapshot(self) -> list[Any]:
+    def snapshot(self) -> dict[str, Any]:
         self._new, self._parts = [], 0
-        return list(self._seen)
+        return packed(self._seen.runs)
 
-    def restore(self, snapshot: list[Any]) -> None:
-        self._seen, self._new, self._parts = set(snapshot), [], 0
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        self._seen = SortedRuns()
+        self._seen.add(unpacked(snapshot))
+        self._new, self._parts = [], 0
 
-    def changes(self) -> list[Any] | None:
-        if self._parts is None or self._parts >= _MOST_PARTS:
+    def changes(self) -> dict[str, Any] | None:
+        if self._new is None or self._parts >= _MOST_PARTS:
             return None
-        new, self._new, self._parts = self._new, [], self._parts + 1
-        return new
+        changes, self._new, self._parts = packed(self._new), [], self._parts + 1
+        return changes
 
-    def restore_changes(self, changes: list[Any]) -> None:
-        self._seen.update(changes)
-        self._parts = (self._parts or 0) + 1
+    def restore_changes(self, changes: dict[str, Any]) -> None:
+        self._seen.add(unpacked(changes))
+        self._parts += 1
