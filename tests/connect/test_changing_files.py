@@ -15,7 +15,7 @@ from tests.connect.reading import read_chunks, records_of
 
 from mainstem import ConnectError, PipelineContext, SourceStage
 from mainstem.connect import CsvSource, JsonLinesSource
-from mainstem.connect.files import LineFile
+from mainstem.connect.line_file import LineFile
 
 KINDS: dict[str, tuple[Callable[[Path], SourceStage[Any]], str, Callable[[int], str], Callable[[int], Any]]] = {
     "csv": (CsvSource, "id\n", lambda n: f"{n:06}\n", lambda n: {"id": f"{n:06}"}),

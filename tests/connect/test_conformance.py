@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zstandard
 from tests.connect.reading import (
     errors_in,
     failure_of,
@@ -26,6 +29,7 @@ from tests.connect.reading import (
     records_of,
     refusal_of,
 )
+from tests.connect.workbooks import ErrorCell, workbook
 from tests.runs import run
 
 from mainstem import (
@@ -39,6 +43,9 @@ from mainstem import (
     SourceStage,
 )
 from mainstem.connect import CsvSink, CsvSource, JsonLinesSink, JsonLinesSource, SqlSource, TableSink
+from mainstem.connect.arrow_source import ArrowSource
+from mainstem.connect.excel_source import ExcelSource
+from mainstem.connect.parquet_source import ParquetSource
 
 POISON = None
 """Stands for a record that cannot be read."""
@@ -84,22 +91,68 @@ def sql_source(path: Path, **options: Any) -> SourceStage[Any]:
     return SqlSource(str(url), "SELECT id, text FROM records ORDER BY rowid", **options)
 
 
+def arrow_batches(rows: Sequence[dict[str, str] | None]) -> Any:
+    """A table of these rows; a poisoned one has a text that is no UTF-8."""
+    ids = pa.array(["poison" if row is POISON else row["id"] for row in rows], pa.string())
+    texts = [b"\xff" if row is POISON else row["text"].encode() for row in rows]
+    content = pa.array(texts, pa.binary())
+    return pa.table({"id": ids, "text": pa.Array.from_buffers(pa.string(), len(rows), content.buffers())})
+
+
+def write_parquet(path: Path, rows: Sequence[dict[str, str] | None]) -> None:
+    pq.write_table(arrow_batches(rows), path, row_group_size=4, write_statistics=False)
+
+
+def write_arrow(path: Path, rows: Sequence[dict[str, str] | None], *, make: Any = pa.ipc.new_file) -> None:
+    table = arrow_batches(rows)
+    with make(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=4)
+
+
+def write_arrow_stream(path: Path, rows: Sequence[dict[str, str] | None]) -> None:
+    write_arrow(path, rows, make=pa.ipc.new_stream)
+
+
+def write_workbook(path: Path, rows: Sequence[dict[str, str] | None]) -> None:
+    cells = [["poison", ErrorCell("#N/A")] if row is POISON else [row["id"], row["text"]] for row in rows]
+    path.write_bytes(workbook({"records": [["id", "text"], *cells]}))
+
+
 SOURCES = {
     "csv": Source(
-        "r.csv", lambda path, rows: void(path.write_bytes(csv_content(rows))), CsvSource, "s3://bucket/r.csv"
+        "r.csv",
+        lambda path, rows: void(path.write_bytes(csv_content(rows))),
+        CsvSource,
+        "nope://me:secret@bucket/r.csv",
     ),
     "csv.gz": Source(
-        "r.csv.gz", lambda path, rows: void(path.write_bytes(gzip.compress(csv_content(rows)))), CsvSource, "https://r"
+        "r.csv.gz",
+        lambda path, rows: void(path.write_bytes(gzip.compress(csv_content(rows)))),
+        CsvSource,
+        "sqlite:///r",
     ),
     "json lines": Source(
-        "r.jsonl", lambda path, rows: void(path.write_bytes(json_content(rows))), JsonLinesSource, "file:///r.jsonl"
+        "r.jsonl",
+        lambda path, rows: void(path.write_bytes(json_content(rows))),
+        JsonLinesSource,
+        "postgresql://me:secret@host/r.jsonl",
     ),
     "json lines.gz": Source(
         "r.jsonl.gz",
         lambda path, rows: void(path.write_bytes(gzip.compress(json_content(rows)))),
         JsonLinesSource,
-        "http://r",
+        "mysql://r",
     ),
+    "csv.zst": Source(
+        "r.csv.zst",
+        lambda path, rows: void(path.write_bytes(zstandard.compress(csv_content(rows)))),
+        CsvSource,
+        "nope://r",
+    ),
+    "parquet": Source("r.parquet", write_parquet, ParquetSource, "nope://me:secret@host/r"),
+    "arrow": Source("r.arrow", write_arrow, ArrowSource, "nope://me:secret@host/r"),
+    "arrow stream": Source("r.arrows", write_arrow_stream, ArrowSource, "nope://me:secret@host/r"),
+    "excel": Source("r.xlsx", write_workbook, ExcelSource, "nope://me:secret@host/r"),
     "sql": Source("r.db", write_table, sql_source, "mysql://root:secret@host/db"),
 }
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mainstem import ConnectError
-from mainstem.connect.files import LinePosition, file_errors, local_path
+from mainstem.connect.files import file_errors, local_path
+from mainstem.connect.line_file import LinePosition
 
 # The rest of what files keep to is in test_conformance.py and test_csv.py.
 

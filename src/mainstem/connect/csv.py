@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from typing import Any, cast, overload
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, cast, overload
 
-from anyio.to_thread import run_sync
 from typing_extensions import TypeVar
 
+from mainstem.connect.compression import Compression, check_compression
 from mainstem.connect.csv_reader import CsvReader
 from mainstem.connect.csv_rows import CarefulReader, CsvFormat
-from mainstem.connect.files import FilePath, LineFile, LinePosition, file_errors, local_path
-from mainstem.connect.fingerprints import file_fingerprint
+from mainstem.connect.file_source import FileSource
+from mainstem.connect.line_file import LineFile, LinePosition
+from mainstem.connect.locations import FilePaths
 from mainstem.connect.record_type import model_of
-from mainstem.connect.rejects import settle_rejects
-from mainstem.context import PipelineContext
-from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk, SourceStage
+from mainstem.connect.stored_file import StoredFile
+from mainstem.endpoints import Output_co, Position
 from mainstem.errors import ConnectError
-from mainstem.options import check_count
 from mainstem.records import text_record_parser
 from mainstem.type_hints import list_of
+
+if TYPE_CHECKING:
+    import polars
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class CsvSource(SourceStage[T]):
+class CsvSource(FileSource[T, Output_co], Generic[T, Output_co]):
     r"""Read the records of a CSV file with a header row, in order, as RFC 4180 has it.
 
-    Quoted cells may hold line breaks; blank lines are passed over; a byte order mark is left out; a gzip file is
-    unpacked on the way. A position is a byte offset (of the unpacked content) with the numbers of records and lines
-    before it, and reading starts there at once; in a gzip file it takes unpacking all that comes before.
+    Quoted cells may hold line breaks; blank lines are passed over; a byte order mark is left out; gzip and zstd files
+    are unpacked on the way. A position is a byte offset (of the unpacked content) with the numbers of records and lines
+    before it, and reading starts there at once; in a compressed file, or from a web server that knows no ranges, it
+    takes reading all that comes before.
+
+    Any path may be a URL (``file``, ``s3``, ``gs``, ``az``, ``http``, ``https``, ``memory``, and what fsspec knows), a
+    pattern, or a list of those; credentials are found in the environment, or given. Patterns (``*``, ``?``, ``[``, and
+    ``**`` for any folders) give files in the order of their names, and a list in its own. Of several files a position
+    says in which it is, and a run is resumed only if none was added, changed or removed. A remote file that changes
+    while it is read is an error; of a local one see below. All files must have the same
+    columns, in the same order.
 
     What somebody appends while the file is read is read as well. It is an error if the file becomes shorter, begins
     with something else at the end than at the beginning, or grows where a line was not complete. A durable run is
@@ -42,23 +52,35 @@ class CsvSource(SourceStage[T]):
     ``read_again`` takes such a text, mended, or the cells as a dict.
 
     Args:
-        path: The file.
+        path: The file or files.
         record_type: What the records are: ``dict`` (of texts), or a dataclass, ``TypedDict``, msgspec ``Struct`` or
             pydantic model, into which the cells are parsed. Columns that the type does not name are left to it: most
             types pass over them.
+        as_frames: Whether to give frames of Polars, of some megabytes each, and not records: with a column for each
+            field of the record type, or for each column of the file, as texts. It takes ``mainstem[frames]``.
         continue_on_error: Whether to record rows that cannot be read and go on.
         null_values: Texts that stand for ``None`` in a field of a record type that may be ``None`` and is no text, such
             as ``("", "NA")``.
         delimiter: What separates the cells.
         encoding: The file's encoding, one in which line breaks are the same bytes as in ASCII.
+        storage_options: How URLs are opened, such as ``{"region": "eu-west-1"}``: what obstore takes for the kind of
+            store, with its ``client_options`` and ``retry_config``; for other URLs what fsspec's class takes. Values
+            are never shown, but those of endpoints and the like.
+        partitions: Whether folders such as ``year=2024/month=01`` stand for fields, which every record then has, as
+            texts. The path may then be a folder; what begins with a dot or ``_`` in it is passed over.
+        compression: ``"gzip"``, ``"zstd"``, ``None``, or ``"infer"``, which sees it from the first bytes.
+        max_decompressed_bytes: What a compressed file may unpack to, at most; by default 250 times what was read of it,
+            and always 256 MiB.
         name: The stage's name in reports.
 
     Raises:
-        ConnectError: If ``path`` is a URL.
+        ConnectError: If ``path`` is a URL of a kind that is not supported.
         LookupError: If there is no such encoding.
-        MissingExtraError: If the record type needs ``mainstem[models]``, which is not installed.
+        MissingExtraError: If the record type needs ``mainstem[models]``, or the URL ``mainstem[files]``, and that is
+            not installed.
         TypeError: If ``record_type`` is none, ``delimiter`` no single character, or ``null_values`` one text.
-        ValueError: If the encoding has line breaks of its own (UTF-16, UTF-32), or ``delimiter`` is a quote.
+        ValueError: If the encoding has line breaks of its own (UTF-16, UTF-32), ``delimiter`` is a quote, or
+            there is no such compression.
 
     Example:
         >>> from pathlib import Path
@@ -71,58 +93,96 @@ class CsvSource(SourceStage[T]):
         [{'name': 'Ada', 'age': '36'}]
     """
 
+    def __new__(cls, *_: Any, as_frames: bool = False, **__: Any) -> Self:
+        kind: Any = cls
+        if as_frames and cls is CsvSource:
+            from mainstem.connect.csv_frame_source import CsvFrameSource  # late: it needs an extra
+
+            kind = CsvFrameSource
+        made: Self = super().__new__(kind)
+        return made
+
     @overload
     def __init__(
         self: CsvSource[dict[str, str]],
-        path: FilePath,
+        path: FilePaths,
         *,
         record_type: type[dict[Any, Any]] = ...,
+        as_frames: Literal[False] = ...,
         continue_on_error: bool = False,
         null_values: Collection[str] = ("",),
         delimiter: str = ",",
         encoding: str = "utf-8",
+        storage_options: Mapping[str, Any] | None = None,
+        partitions: bool = False,
+        compression: Compression = "infer",
+        max_decompressed_bytes: int | None = None,
         name: str | None = None,
     ) -> None: ...
     @overload
     def __init__(
         self: CsvSource[R],
-        path: FilePath,
+        path: FilePaths,
         *,
         record_type: type[R],
+        as_frames: Literal[False] = ...,
         continue_on_error: bool = False,
         null_values: Collection[str] = ("",),
         delimiter: str = ",",
         encoding: str = "utf-8",
+        storage_options: Mapping[str, Any] | None = None,
+        partitions: bool = False,
+        compression: Compression = "infer",
+        max_decompressed_bytes: int | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CsvSource[Any, polars.DataFrame],
+        path: FilePaths,
+        *,
+        record_type: type[Any] = ...,
+        as_frames: Literal[True],
+        continue_on_error: bool = False,
+        null_values: Collection[str] = ("",),
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+        storage_options: Mapping[str, Any] | None = None,
+        partitions: bool = False,
+        compression: Compression = "infer",
+        max_decompressed_bytes: int | None = None,
         name: str | None = None,
     ) -> None: ...
     def __init__(
         self,
-        path: FilePath,
+        path: FilePaths,
         *,
         record_type: type[Any] = dict,
+        as_frames: bool = False,
         continue_on_error: bool = False,
         null_values: Collection[str] = ("",),
         delimiter: str = ",",
         encoding: str = "utf-8",
+        storage_options: Mapping[str, Any] | None = None,
+        partitions: bool = False,
+        compression: Compression = "infer",
+        max_decompressed_bytes: int | None = None,
         name: str | None = None,
     ) -> None:
-        self._path = local_path(path)
+        check_compression(compression, max_decompressed_bytes)
+        super().__init__(path, storage_options, partitions=partitions, continue_on_error=continue_on_error, name=name)
+        self._compression: Compression = compression
+        self._limit = max_decompressed_bytes
         self._model = model_of(record_type, "CsvSource")
         if isinstance(null_values, str):
             raise TypeError(f"null_values must be a collection of texts, such as ({null_values!r},), not one text")
         self._null_values = frozenset(null_values)
         self._parse = None if self._model is None else text_record_parser(self._model, self._null_values)
-        self._continue_on_error = continue_on_error
         self._format = CsvFormat(delimiter, encoding)
         self._format_of_text = CsvFormat(delimiter, "utf-8")
-        if name is not None:
-            self.name = name
 
     def _hints(self) -> tuple[Any, Any]:
         return None, list_of(dict[str, str] if self._model is None else self._model)
-
-    async def fingerprint(self) -> Mapping[str, Any] | None:
-        return await run_sync(file_fingerprint, self._path)
 
     def read_again(self, record: Any) -> T:
         if isinstance(record, Mapping):
@@ -136,6 +196,8 @@ class CsvSource(SourceStage[T]):
     def _cells_of(self, row: Any) -> dict[str, Any]:
         if not isinstance(row, (str, bytes)):
             raise ConnectError(f"a row is a text, bytes or a mapping of texts, not {type(row).__name__}")
+        if self._has_partitions:
+            raise ConnectError("a row does not say in which folder it was: give its cells as a dict, with those fields")
         try:
             content = row if isinstance(row, bytes) else row.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -150,31 +212,39 @@ class CsvSource(SourceStage[T]):
     def _check_cells(self, cells: Mapping[str, Any]) -> None:
         names = self._column_names()
         if set(cells) != set(names) or not all(isinstance(cell, str) for cell in cells.values()):
-            raise ConnectError(f"a row has a text for each column of {self._path}: {', '.join(names):.200}")
+            raise ConnectError(f"a row has a text for each column of {self._locations.name}: {', '.join(names):.200}")
 
     def _column_names(self) -> Sequence[str]:
-        with LineFile(self._path) as lines:
+        first = self._locations.find()[0][0]
+        return (*self._names_in(first), *first.partitions)
+
+    def _names_in(self, file: StoredFile) -> Sequence[str]:
+        with LineFile(file, self._compression, self._limit) as lines:
             reader = CsvReader(lines, self._format, None)
             reader.read_header()
             return reader.names
 
-    async def read(
-        self, context: PipelineContext, *, start: Position | None = None, chunk_size: int = CHUNK_SIZE
-    ) -> AsyncGenerator[SourceChunk[T], None]:
-        check_count("chunk_size", chunk_size)
-        with LineFile(self._path) as lines:
+    def _open(self, file: StoredFile, first: StoredFile, start: Position | None, record: int) -> CsvReader:
+        position = None if start is None else LinePosition.parse(start)
+        lines = LineFile(file, self._compression, self._limit, record)
+        try:
             reader = CsvReader(lines, self._format, self._parse)
             reader.read_header()
-            if start is not None:
-                lines.seek(LinePosition.parse(start))
-            while True:
-                with file_errors(self._path, "read"):
-                    chunk = reader.read_chunk(chunk_size)
-                if chunk is None:
-                    return
-                records, rejects = chunk
-                failed = settle_rejects(
-                    rejects, context, self.name, go_on=self._continue_on_error, first=context.chunk_start
-                )
-                if records or failed:
-                    yield SourceChunk(records, lines.position.to_json(), failed)
+            if file is not first:
+                self._check_header(file, reader.names, first)
+            first.columns = reader.names if file is first else first.columns
+            if position is not None:
+                lines.seek(position)
+        except BaseException:
+            lines.close()
+            raise
+        return reader
+
+    def _check_header(self, file: StoredFile, names: Sequence[str], first: StoredFile) -> None:
+        if first.columns is None:
+            first.columns = self._names_in(first)
+        if names and first.columns and names != first.columns:
+            raise ConnectError(
+                f"{file.name} has the columns {', '.join(names):.200} and {first.name} has "
+                f"{', '.join(first.columns):.200}: read files of different columns with sources of their own"
+            )

@@ -9,8 +9,10 @@ from operator import methodcaller
 from typing import Any
 
 from mainstem.connect.csv_rows import CarefulReader, CsvFormat, Row
-from mainstem.connect.files import LineFile, file_errors
+from mainstem.connect.line_file import LineFile
+from mainstem.connect.partitions import check_no_column
 from mainstem.connect.rejects import Reject
+from mainstem.endpoints import Position
 from mainstem.errors import ConnectError, ValidationError
 from mainstem.records import parse_each
 
@@ -36,6 +38,16 @@ class CsvReader:
         self._parse = parse
         self._decode = methodcaller("decode", file_format.encoding)
         self._careful = CarefulReader(file_format)
+        self._partitions = {key: value or "" for key, value in lines.file.partitions.items()}
+
+    @property
+    def position(self) -> Position:
+        """Where the next record begins."""
+        return self._lines.position.to_json()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._lines.close()
 
     @property
     def names(self) -> Sequence[str]:
@@ -48,12 +60,13 @@ class CsvReader:
         Raises:
             ConnectError: If they cannot be read, one is empty, or two are the same.
         """
-        with file_errors(self._lines.path, "read"):
+        with self._lines.file.errors("read"):
             for line in self._lines:
                 for header in self._read_carefully([line]):
                     self._careful.names = self._names_in(header)
                 if self.names:
                     break
+        check_no_column(self._lines.name, self.names, self._partitions)
         self._lines.settle(0)
 
     def _names_in(self, header: Row) -> tuple[str, ...]:
@@ -64,7 +77,7 @@ class CsvReader:
         elif not problem and repeated:
             problem = f"the header names column {repeated[0]!r} more than once: rename one"
         if problem:
-            raise ConnectError(f"{self._lines.path}, line {header.line}: {problem}")
+            raise ConnectError(f"{self._lines.name}, line {header.line}: {problem}")
         return tuple(names)
 
     def read_chunk(self, limit: int) -> tuple[list[Any], list[Reject]] | None:
@@ -73,6 +86,10 @@ class CsvReader:
         Returns:
             The records, and the rows that cannot be read, counted from the beginning of the file; ``None`` at its end.
         """
+        with self._lines.file.errors("read"):
+            return self._read_chunk(limit)
+
+    def _read_chunk(self, limit: int) -> tuple[list[Any], list[Reject]] | None:
         first = self._lines.position.record
         records: list[Any] | None = self._read_fast(limit)
         if not self._lines.taken:
@@ -88,6 +105,9 @@ class CsvReader:
                 else:
                     records.append(dict(zip(self.names, row.cells, strict=True)))
                     numbers.append((index, row.line))
+        if self._partitions:
+            for record in records:
+                record.update(self._partitions)
         if self._parse is not None:
             cells, (records, failures) = records, parse_each(self._parse, records)
             if failures and numbers is None:
@@ -132,4 +152,4 @@ class CsvReader:
             return content
 
     def _locate(self, line: int, problem: str) -> str:
-        return f"{self._lines.path}, line {line}: {problem}"
+        return f"{self._lines.name}, line {line}: {problem}"

@@ -9,6 +9,9 @@ from typing import Any, TypedDict, assert_type
 
 from mainstem import ChainedStage, LoadReport, MapStage, Pipeline, PipelineResult, PipelineStage
 from mainstem.connect import CsvSink, CsvSource, JsonLinesSink, JsonLinesSource, PostgresSource, SqlSource, TableSink
+from mainstem.connect.arrow_source import ArrowSource
+from mainstem.connect.excel_source import ExcelSource
+from mainstem.connect.parquet_source import ParquetSource
 
 
 @dataclass
@@ -38,6 +41,15 @@ assert_type(CsvSource("x.csv", record_type=User, continue_on_error=True), CsvSou
 assert_type(CsvSource("x.csv", record_type=UserDict), CsvSource[UserDict])
 assert_type(JsonLinesSource("x.jsonl"), JsonLinesSource[dict[str, Any]])
 assert_type(JsonLinesSource("x.jsonl", record_type=User), JsonLinesSource[User])
+assert_type(CsvSource(["a.csv", Path("b.csv")], storage_options={"region": "x"}), CsvSource[dict[str, str]])
+assert_type(JsonLinesSource("s3://b/*", record_type=User, partitions=True, compression="zstd"), JsonLinesSource[User])
+assert_type(ParquetSource("x.parquet", columns=["a"]), ParquetSource[dict[str, Any]])
+assert_type(ParquetSource(["x.parquet"], record_type=User, continue_on_error=True), ParquetSource[User])
+assert_type(ArrowSource("x.arrow"), ArrowSource[dict[str, Any]])
+assert_type(ArrowSource("x.arrow", record_type=UserDict), ArrowSource[UserDict])
+assert_type(ExcelSource("x.xlsx", sheet="S", header=None), ExcelSource[dict[str, Any]])
+assert_type(ExcelSource("x.xlsx", sheet=1, record_type=User), ExcelSource[User])
+assert_type(ParquetSource("x.parquet", record_type=User).read_again({"name": "x"}), User)
 assert_type(SqlSource("sqlite://", "SELECT 1"), SqlSource[dict[str, Any]])
 assert_type(SqlSource("sqlite://", "SELECT ?", parameters=[1], record_type=User), SqlSource[User])
 assert_type(SqlSource("sqlite://", "SELECT 1 AS id", key="id"), SqlSource[dict[str, Any]])
