@@ -20,15 +20,20 @@ from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
 from mainstem.errors import StageContractError, add_note_once, describe_error
-from mainstem.frame_data import FRAME_ROWS, is_frame
+from mainstem.frame_data import FRAME_ROWS, Gathered, is_frame
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
+from mainstem.type_hints import base_arguments, list_of
 
 if TYPE_CHECKING:
     from pathlib import Path  # late, with all that it imports: a tenth of what importing mainstem takes
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
+if TYPE_CHECKING:
+    Output_co = TypeVar("Output_co", covariant=True, default=list[T])
+else:  # at run time ``T`` would become a parameter of every class whose base is ``SourceStage[...]``
+    Output_co = TypeVar("Output_co", covariant=True, default=Any)
 
 Position: TypeAlias = Mapping[str, Any]
 """Where in a source a chunk ends: plain JSON values that only the source understands."""
@@ -52,8 +57,10 @@ class SourceChunk(Generic[T]):
     records_failed: int = 0
 
 
-class SourceStage(PipelineStage[None, list[T]]):
+class SourceStage(PipelineStage[None, Output_co], Generic[T, Output_co]):
     """Base of sources: override ``read``, and ``fingerprint`` if the source can tell that it changed.
+
+    ``SourceStage[T]`` gives a ``list[T]``; of a source of frames the second argument says so.
 
     Example:
         >>> class Countdown(SourceStage[int]):
@@ -103,19 +110,25 @@ class SourceStage(PipelineStage[None, list[T]]):
             f"source {self.name!r} cannot read a rejected record again: mend it where it comes from"
         )
 
-    async def process(self, data: None, context: PipelineContext) -> StageResult[list[T]]:
+    def _hints(self) -> tuple[Any, Any]:
+        made_as = getattr(self, "__orig_class__", None)
+        arguments = base_arguments(type(self), getattr(made_as, "__args__", ()), SourceStage)
+        record, output = arguments if len(arguments) == 2 else (Any, Any)
+        return None, list_of(record) if output is Any else output
+
+    async def process(self, data: None, context: PipelineContext) -> StageResult[Output_co]:
         started = perf_counter()
-        records: list[T] = []
+        records = Gathered()
         failed = 0
         first = context.chunk_start
         async with aclosing(self.read(context)) as chunks:
             async for chunk in chunks:
-                records.extend(chunk.records)
+                records.add(chunk.records)
                 failed += chunk.records_failed
                 context.chunk_start = first + len(records) + failed
                 await anyio.sleep(0)
         return StageResult(
-            data=records,
+            data=records.value,
             duration_ms=(perf_counter() - started) * 1000,
             records_processed=len(records),
             records_failed=failed,

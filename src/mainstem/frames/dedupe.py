@@ -68,6 +68,10 @@ class FrameDedupeStage(_StatefulFrames):
     def begin(self) -> GrowingState[Any, Any]:
         return _SeenKeys(self._key)
 
+    if TYPE_CHECKING:  # a StatefulStage has it
+
+        async def process(self, data: polars.DataFrame, context: PipelineContext) -> StageResult[polars.DataFrame]: ...
+
 
 class _SeenKeys(GrowingState[Any, Any]):
     """The keys so far, each as a hash of 128 bits.

@@ -1,0 +1,33 @@
+"""Frames in typed pipelines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_type
+
+import polars as pl
+
+from mainstem import LoadReport, MapStage, Pipeline
+from mainstem.connect import CsvSource, TableSink
+from mainstem.frames import FrameDedupeStage, FrameStage, FrameValidateStage, ToFrames, ToRecords
+
+
+@dataclass
+class Row:
+    id: int
+    name: str
+
+
+def name_of(row: Row) -> str:
+    return row.name
+
+
+frames = Pipeline[None, pl.DataFrame]("frames").add_stage(CsvSource("in.csv", record_type=Row, as_frames=True))
+checked = frames.add_stage(FrameValidateStage({"no id": pl.col("id").is_not_null()}, continue_on_error=True))
+assert_type(checked.add_stage(FrameStage(pl.col("id") + 1)).run().data, pl.DataFrame | None)
+deduplicated = CsvSource("in.csv", as_frames=True) >> FrameDedupeStage("id")
+names = deduplicated >> ToRecords(Row) >> MapStage(name_of)
+assert_type(Pipeline[None, list[str]]("names").add_stage(names).run().data, list[str] | None)
+back = ToFrames(Row) >> FrameStage(lambda frame: frame.filter(pl.col("id") > 1), whole=True)
+loaded = Pipeline[None, LoadReport]("loaded").add_stage(deduplicated >> TableSink("sqlite:///t.db", "t"))
+assert_type(loaded.run().data, LoadReport | None)
