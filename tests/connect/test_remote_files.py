@@ -343,7 +343,7 @@ class ShortContent:
 
 @pytest.mark.parametrize("make", [RangeReader, WholeReader])
 def test_less_than_there_should_be_is_an_error(make: Any) -> None:
-    with pytest.raises(ConnectError, match="cannot read r: .*9.* 10.*again"):
+    with pytest.raises(ConnectError, match=r"cannot read r: .*9.* 10.*again"):
         make(ShortContent(), "r").read()
 
 
