@@ -59,15 +59,34 @@ def store_rows(columns: Sequence[ColumnValues], rows: list[Row]) -> tuple[list[R
     """
     if not rows:
         return rows, []
+    given = list(zip(*rows, strict=True))
+    stored = _stored(columns, given)
+    if stored is None:
+        return _store_each(columns, rows)
+    if all(after is before for after, before in zip(stored, given, strict=True)):
+        return rows, []
+    return list(zip(*stored, strict=True)), []
+
+
+def store_columns(
+    columns: Sequence[ColumnValues], given: Sequence[Sequence[Any]]
+) -> tuple[list[Row], list[tuple[int, Exception]]]:
+    """Do what ``store_rows`` does with values that come column by column."""
+    stored = _stored(columns, given)
+    if stored is None:
+        return _store_each(columns, list(zip(*given, strict=True)))
+    return list(zip(*stored, strict=True)), []
+
+
+def _stored(columns: Sequence[ColumnValues], given: Sequence[Any]) -> list[Sequence[Any]] | None:
+    """Convert whole columns; ``None`` if one of the values cannot be stored unchanged."""
     try:
-        given = list(zip(*rows, strict=True))
-        stored = [column.store_all(values) for column, values in zip(columns, given, strict=True)]
+        return [column.store_all(values) for column, values in zip(columns, given, strict=True)]
     except ValidationError:
-        pass  # found again below, with the row it is in
-    else:
-        if all(after is before for after, before in zip(stored, given, strict=True)):
-            return rows, []
-        return list(zip(*stored, strict=True)), []
+        return None
+
+
+def _store_each(columns: Sequence[ColumnValues], rows: list[Row]) -> tuple[list[Row], list[tuple[int, Exception]]]:
     kept: list[Row] = []
     failures: list[tuple[int, Exception]] = []
     for at, row in enumerate(rows):

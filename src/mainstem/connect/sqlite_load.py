@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mainstem.connect import sqlite_columns
 from mainstem.connect.column_values import ColumnValues
 from mainstem.connect.rejects import set_aside
 from mainstem.connect.sqlite import begin_writing
 from mainstem.connect.sqlite_columns import Column
+from mainstem.connect.sqlite_frames import iso_texts
 from mainstem.connect.sqlite_insert import RowInserter
 from mainstem.connect.sqlite_progress import BatchProgress
 from mainstem.connect.sqlite_values import SqliteValues
@@ -18,6 +19,9 @@ from mainstem.connect.table_columns import quoted
 from mainstem.connect.table_load import TableLoad
 from mainstem.connect.table_plan import Batch, TablePlan
 from mainstem.errors import ConnectError
+
+if TYPE_CHECKING:
+    import polars
 
 _CHANGED_BY_DELETING = """
     SELECT m.name, f.on_delete FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f
@@ -81,6 +85,9 @@ class SqliteLoad(TableLoad[Column]):
         has_triggers = bool(self.connection.execute(_COUNT_TRIGGERS, (plan.table,)).fetchone()[0])
         self._inserter = RowInserter(self.connection, self._where, plan, statement, has_triggers=has_triggers)
         return list(map(SqliteValues, columns))
+
+    def _values_of(self, column: polars.Series) -> list[Any]:
+        return iso_texts(column) if column.dtype.is_temporal() else column.to_list()
 
     def _insert(self, records: Sequence[Any], positions: Sequence[int], failures: list[tuple[int, Exception]]) -> None:
         assert self._inserter is not None

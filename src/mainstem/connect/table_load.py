@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
-from mainstem.connect.column_values import ColumnValues, store_rows
+from mainstem.connect.column_values import ColumnValues, store_columns, store_rows
 from mainstem.connect.frame_rows import FrameRows
 from mainstem.connect.rejects import Reject, set_aside
 from mainstem.connect.rows import Row, RowReader, class_of, keys_of
@@ -17,6 +17,9 @@ from mainstem.errors import ConnectError, ValidationError
 from mainstem.faults import fault
 from mainstem.frame_data import is_frame
 from mainstem.records import field_hints
+
+if TYPE_CHECKING:
+    import polars
 
 
 class TableLoad(ABC, Generic[C]):
@@ -125,11 +128,20 @@ class TableLoad(ABC, Generic[C]):
         self, records: Sequence[Any], positions: Sequence[int], failures: list[tuple[int, Exception]]
     ) -> tuple[list[Row], Sequence[int]]:
         """Return the rows of the records that can be converted, and their positions; the others are failures."""
-        assert self._reader is not None
-        rows, mismatched = self._reader.read(records)
+        reader = self._reader
+        assert reader is not None
+        if isinstance(records, FrameRows) and set(records.frame.columns) == set(reader.columns):
+            given = [self._values_of(records.frame[name]) for name in reader.columns]
+            rows, unfit = store_columns(self._values, given)
+            return rows, set_aside(positions, unfit, failures)
+        rows, mismatched = reader.read(records)
         positions = set_aside(positions, mismatched, failures)
         rows, unfit = store_rows(self._values, rows)
         return rows, set_aside(positions, unfit, failures)
+
+    def _values_of(self, column: polars.Series) -> list[Any]:
+        """Return the values of a frame's column, in the form that converting them takes least for."""
+        return column.to_list()
 
     def _settle_columns(self, records: Sequence[Any], start: int) -> None:
         """Take the load's columns from the first record that fits the table, and make the table if there is none.
