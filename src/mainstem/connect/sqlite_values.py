@@ -76,6 +76,12 @@ class SqliteValues(ColumnValues):
         if kinds == {str} and affinity in (Affinity.TEXT, Affinity.BLOB):
             if "\0" not in "".join(filter(None, values) if has_none else values):
                 return values
+        elif kinds == {str} and affinity is Affinity.NUMERIC:
+            texts = list(filter(None, values)) if has_none else values
+            if not any(map(_LOOKS_NUMERIC.fullmatch, texts)) and "\0" not in "".join(texts):
+                return values
+        elif kinds == {datetime} and not has_none and affinity not in (Affinity.INTEGER, Affinity.REAL):
+            return list(map(datetime.isoformat, values))
         elif kinds == {float} and affinity in (Affinity.REAL, Affinity.BLOB):
             total = sum(filter(None, values) if has_none else values)
             if total == total:  # with NaN among them it would be NaN, which differs from itself
