@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import socket
+import zipfile
 from collections.abc import Iterator
 from contextlib import aclosing
 from io import BytesIO
@@ -29,6 +30,7 @@ from mainstem.connect import CsvSource, JsonLinesSource, TableSink
 from mainstem.connect.arrow_source import ArrowSource
 from mainstem.connect.excel_source import ExcelSource
 from mainstem.connect.locations import Locations
+from mainstem.connect.object_store import ObstoreStore
 from mainstem.connect.parquet_source import ParquetSource
 from mainstem.connect.ranges import RANGE_BYTES, RangeReader, WholeReader
 from mainstem.errors import ConnectionLostError
@@ -326,6 +328,65 @@ async def test_the_columns_of_a_row_group_are_asked_for_together() -> None:
         url = server.put("/r.parquet", content.getvalue())
         assert len(records_of(await read_chunks(ParquetSource(url)))) == 800
         assert len(server.asked) <= 20  # and not one for each of the 30 columns of 8 row groups
+
+
+@pytest.mark.anyio
+async def test_without_ranges_going_on_reads_what_comes_before() -> None:
+    with web_server(ranges=False) as server:
+        source = CsvSource(server.put("/r.csv", csv_of(LONG)))
+        chunks = await read_chunks(source, chunk_size=len(LONG) - 10)
+        assert records_of(await read_chunks(source, start=chunks[0].position)) == LONG[-10:]
+
+
+def test_without_ranges_a_reader_may_go_back_as_well() -> None:
+    content = os.urandom(3_000_000)
+    with web_server(ranges=False) as server:
+        url = server.put("/r", content)
+        store = ObstoreStore(url, {})
+        reader = WholeReader(store.content(store.info("")), url)
+        for at in (2_500_000, 10, 2_999_999, 0):
+            assert reader.seek(at) == at
+            assert reader.read(5) == content[at : at + 5]
+        assert reader.seek(-4, os.SEEK_END) == 2_999_996
+        assert reader.read(9) == content[-4:]
+        assert reader.seek(-8, os.SEEK_CUR) == reader.tell() == 2_999_992
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "xlsx"])
+def test_without_ranges_a_file_that_changes_before_it_was_copied_is_an_error(kind: str) -> None:
+    make, content_of = KINDS[kind]
+    with web_server(ranges=False) as server:
+        url = server.put("/r", content_of(ROWS))
+        server.on_request = lambda: len(server.asked) == 3 and server.put("/r", content_of(ROWS[:-1]))
+        assert "it was changed while it was read" in str(failure_of(make(url)))
+
+
+def test_files_in_a_zip_archive_are_read_through_fsspec(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "r.zip", "w") as archive:
+        archive.writestr("in/1.csv", csv_of(ROWS[:700]))
+        archive.writestr("in/2.csv", csv_of(ROWS[700:]))
+    assert read(CsvSource(f"zip://in/1.csv::{tmp_path / 'r.zip'}")) == ROWS[:700]
+    assert read(CsvSource(f"zip://in/*.csv::{tmp_path / 'r.zip'}")) == ROWS
+    assert "there is no such file" in str(failure_of(CsvSource(f"zip://in/3.csv::{tmp_path / 'r.zip'}")))
+
+
+def test_a_folder_in_memory_is_no_file() -> None:
+    fsspec.filesystem("memory").pipe_file("memory://folder/r.csv", b"id\n")
+    assert "memory://folder: it is a folder" in str(failure_of(CsvSource("memory://folder")))
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_a_server_of_fsspecs_that_is_not_there_is_an_error_without_its_password() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectionLostError, match="the server cannot be reached") as caught:
+            CsvSource(f"ftp://me:hunter2@127.0.0.1:{probe.getsockname()[1]}/r.csv")
+    assert_not_shown(caught.value, "hunter2")
+
+
+def test_a_kind_of_url_whose_package_is_missing_is_said_so() -> None:
+    with pytest.raises(ConnectError, match="'sftp' are supported once a package is there"):
+        CsvSource("sftp://me:hunter2@host/r.csv")
 
 
 class ShortContent:

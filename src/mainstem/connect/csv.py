@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
 
 from typing_extensions import TypeVar
 
+from mainstem.connect.block_file import BlockFile
 from mainstem.connect.compression import Compression, check_compression
+from mainstem.connect.csv_frames import CsvFrameReader
 from mainstem.connect.csv_reader import CsvReader
 from mainstem.connect.csv_rows import CarefulReader, CsvFormat
-from mainstem.connect.file_source import FileSource
+from mainstem.connect.file_source import FileReader, FileSource
+from mainstem.connect.frame_fields import fields_of
 from mainstem.connect.line_file import LineFile, LinePosition
 from mainstem.connect.locations import FilePaths
 from mainstem.connect.record_type import model_of
 from mainstem.connect.stored_file import StoredFile
 from mainstem.endpoints import Output_co, Position
 from mainstem.errors import ConnectError
+from mainstem.frame_data import import_polars
 from mainstem.records import text_record_parser
 from mainstem.type_hints import list_of
 
@@ -93,15 +97,6 @@ class CsvSource(FileSource[T, Output_co], Generic[T, Output_co]):
         [{'name': 'Ada', 'age': '36'}]
     """
 
-    def __new__(cls, *_: Any, as_frames: bool = False, **__: Any) -> Self:
-        kind: Any = cls
-        if as_frames and cls is CsvSource:
-            from mainstem.connect.csv_frame_source import CsvFrameSource  # late: it needs an extra
-
-            kind = CsvFrameSource
-        made: Self = super().__new__(kind)
-        return made
-
     @overload
     def __init__(
         self: CsvSource[dict[str, str]],
@@ -170,6 +165,9 @@ class CsvSource(FileSource[T, Output_co], Generic[T, Output_co]):
         name: str | None = None,
     ) -> None:
         check_compression(compression, max_decompressed_bytes)
+        if as_frames:
+            import_polars("CsvSource(as_frames=True)")
+        self._in_threads = as_frames
         super().__init__(path, storage_options, partitions=partitions, continue_on_error=continue_on_error, name=name)
         self._compression: Compression = compression
         self._limit = max_decompressed_bytes
@@ -177,11 +175,15 @@ class CsvSource(FileSource[T, Output_co], Generic[T, Output_co]):
         if isinstance(null_values, str):
             raise TypeError(f"null_values must be a collection of texts, such as ({null_values!r},), not one text")
         self._null_values = frozenset(null_values)
+        self._as_frames = as_frames
+        self._fields = None if self._model is None or not as_frames else fields_of(self._model, self._null_values)
         self._parse = None if self._model is None else text_record_parser(self._model, self._null_values)
         self._format = CsvFormat(delimiter, encoding)
         self._format_of_text = CsvFormat(delimiter, "utf-8")
 
     def _hints(self) -> tuple[Any, Any]:
+        if self._as_frames:
+            return None, import_polars("CsvSource(as_frames=True)").DataFrame
         return None, list_of(dict[str, str] if self._model is None else self._model)
 
     def read_again(self, record: Any) -> T:
@@ -224,11 +226,11 @@ class CsvSource(FileSource[T, Output_co], Generic[T, Output_co]):
             reader.read_header()
             return reader.names
 
-    def _open(self, file: StoredFile, first: StoredFile, start: Position | None, record: int) -> CsvReader:
+    def _open(self, file: StoredFile, first: StoredFile, start: Position | None, record: int) -> FileReader:
         position = None if start is None else LinePosition.parse(start)
-        lines = LineFile(file, self._compression, self._limit, record)
+        lines = (BlockFile if self._as_frames else LineFile)(file, self._compression, self._limit, record)
         try:
-            reader = CsvReader(lines, self._format, self._parse)
+            reader = self._reader_of(lines)
             reader.read_header()
             if file is not first:
                 self._check_header(file, reader.names, first)
@@ -239,6 +241,11 @@ class CsvSource(FileSource[T, Output_co], Generic[T, Output_co]):
             lines.close()
             raise
         return reader
+
+    def _reader_of(self, lines: LineFile) -> CsvReader | CsvFrameReader:
+        if isinstance(lines, BlockFile):
+            return CsvFrameReader(lines, self._format, self._fields)
+        return CsvReader(lines, self._format, self._parse)
 
     def _check_header(self, file: StoredFile, names: Sequence[str], first: StoredFile) -> None:
         if first.columns is None:

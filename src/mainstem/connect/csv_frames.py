@@ -17,7 +17,7 @@ from mainstem.connect.csv_rows import CsvFormat
 from mainstem.connect.frame_fields import FieldColumn
 from mainstem.connect.rejects import Reject
 from mainstem.endpoints import Position
-from mainstem.errors import ValidationError
+from mainstem.errors import ConnectError, ValidationError
 from mainstem.frame_data import import_polars
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ class CsvFrameReader:
             ConnectError: If they cannot be read, or a field is not among them.
         """
         self._careful.read_header()
+        missing = [name for name in self._fields or () if name not in self.names]
+        if missing and self.names:
+            raise ConnectError(f"{self._lines.name} has no column {missing[0]!r}; it has {', '.join(self.names):.200}")
 
     @property
     def names(self) -> Sequence[str]:

@@ -52,7 +52,7 @@ class FileSource(SourceStage[T, Output_co], Generic[T, Output_co]):
     """
 
     not_in_shape: ClassVar[frozenset[str]] = frozenset(("limit",))
-    _in_threads: ClassVar[bool] = False
+    _in_threads: bool = False
     """Whether reading takes so long that others must go on meanwhile, even if the file is local."""
 
     def __init__(

@@ -130,10 +130,3 @@ class WholeReader(io.RawIOBase):
         given, self._piece = self._piece[:most], self._piece[most:]
         self._at += len(given)
         return given
-
-
-def buffered(content: RemoteContent, name: str) -> io.BufferedReader:
-    """Return a reader of a remote file that asks for a few MiB at a time."""
-    if content.has_ranges:
-        return io.BufferedReader(RangeReader(content, name), buffer_size=RANGE_BYTES)
-    return io.BufferedReader(WholeReader(content, name), buffer_size=RANGE_BYTES)

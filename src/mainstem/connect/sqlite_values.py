@@ -77,7 +77,7 @@ class SqliteValues(ColumnValues):
             if "\0" not in "".join(filter(None, values) if has_none else values):
                 return values
         elif kinds == {str} and affinity is Affinity.NUMERIC:
-            texts = list(filter(None, values)) if has_none else values
+            texts: Sequence[str] = [value for value in values if value] if has_none else values
             if not any(map(_LOOKS_NUMERIC.fullmatch, texts)) and "\0" not in "".join(texts):
                 return values
         elif kinds == {datetime} and not has_none and affinity not in (Affinity.INTEGER, Affinity.REAL):
