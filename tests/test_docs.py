@@ -39,7 +39,7 @@ def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(
         if language == "python":
             output = io.StringIO()
             with contextlib.redirect_stdout(output):
-                exec(compile(code, str(page), "exec"), names)
+                exec(compile(code, str(page), "exec", dont_inherit=True), names)
             printed = output.getvalue()
         elif language == "console":
             printed = run_console(code)

@@ -73,22 +73,22 @@ class SqliteValues(ColumnValues):
         kinds.discard(type(None))
         if not kinds or kinds == {bytes}:
             return values
-        if kinds == {str} and affinity in (Affinity.TEXT, Affinity.BLOB):
-            if "\0" not in "".join(filter(None, values) if has_none else values):
-                return values
-        elif kinds == {str} and affinity is Affinity.NUMERIC:
-            texts: Sequence[str] = [value for value in values if value] if has_none else values
-            if not any(map(_LOOKS_NUMERIC.fullmatch, texts)) and "\0" not in "".join(texts):
-                return values
-        elif kinds == {datetime} and not has_none and affinity not in (Affinity.INTEGER, Affinity.REAL):
+        present: Sequence[Any] = [value for value in values if value is not None] if has_none else values
+        if kinds == {datetime} and not has_none and affinity not in (Affinity.INTEGER, Affinity.REAL):
             return list(map(datetime.isoformat, values))
-        elif kinds == {float} and affinity in (Affinity.REAL, Affinity.BLOB):
-            total = sum(filter(None, values) if has_none else values)
-            if total == total:  # with NaN among them it would be NaN, which differs from itself
-                return values
-        elif kinds <= {int, bool} and affinity in (Affinity.INTEGER, Affinity.NUMERIC, Affinity.BLOB):
-            return values
-        return list(map(self.store, values))
+        return values if self._all_fit(kinds, present) else list(map(self.store, values))
+
+    def _all_fit(self, kinds: set[type[Any]], values: Sequence[Any]) -> bool:
+        """Whether values of these classes are all stored unchanged."""
+        affinity = self._affinity
+        if kinds == {str}:
+            if affinity is Affinity.NUMERIC and any(map(_LOOKS_NUMERIC.fullmatch, values)):
+                return False
+            return affinity not in (Affinity.INTEGER, Affinity.REAL) and "\0" not in "".join(values)
+        if kinds == {float}:
+            total = sum(values)
+            return affinity in (Affinity.REAL, Affinity.BLOB) and bool(total == total)  # with NaN it would be NaN
+        return kinds <= {int, bool} and affinity in (Affinity.INTEGER, Affinity.NUMERIC, Affinity.BLOB)
 
     def _stored(self, value: Any) -> Any:
         plain = plain_value(value)
