@@ -62,6 +62,7 @@ class Service:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or the body waits for the receipt of the head
 
             def do_GET(self) -> None:
                 service.handle(self)

@@ -6,8 +6,12 @@ import gzip
 import json
 import pickle
 import socket
+import sqlite3
+import subprocess
+import sys
+import tracemalloc
 from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -21,7 +25,7 @@ import pytest
 from tests.connect.http_service import Answering, Reply, Request, Service, one_after_another, serving
 from tests.connect.reading import failure_of, read, read_chunks, read_with_errors, records_of
 
-from mainstem import ConnectError, Pipeline, PipelineContext, RetryPolicy
+from mainstem import ConnectError, MissingExtraError, Pipeline, PipelineContext, RetryPolicy
 from mainstem.connect.http_pages import (
     CursorPages,
     LinkHeaderPages,
@@ -32,6 +36,7 @@ from mainstem.connect.http_pages import (
 )
 from mainstem.connect.http_retry import ServerBusyError, seconds_of
 from mainstem.connect.http_source import HttpSource
+from mainstem.connect.table_sink import TableSink
 from mainstem.errors import ConnectionLostError
 
 pytestmark = [pytest.mark.extras, pytest.mark.timeout(30)]
@@ -122,6 +127,13 @@ def one_page(*replies: Reply, **options: Any) -> Iterator[tuple[HttpSource[Any],
         yield HttpSource(service.url, **{"retry": QUICK, **options}), service
 
 
+def is_in_store(text: bytes, folder: Path) -> bool:
+    """Whether something is in what a durable run keeps."""
+    files = list(folder.glob("store.db*"))
+    assert files
+    return any(text in file.read_bytes() for file in files)
+
+
 # What every source keeps to.
 
 
@@ -165,17 +177,24 @@ async def test_a_durable_run_goes_on_at_the_page_where_it_failed(tmp_path: Path)
     with serving(by_cursor(rows)) as service:
 
         def pipeline() -> Any:
-            source = HttpSource(service.url, records="data.items", pages=CursorPages("next"), retry=None)
-            return Pipeline[None, list[Any]]("import").add_stage(source)
+            options: Any = {"headers": {"x-api-key": "sesame"}, "auth": ("ada", "sesame"), "params": {"key": "sesame"}}
+            pages = CursorPages("next")
+            source = HttpSource(service.url, records="data.items", pages=pages, retry=None, **options)
+            sink = TableSink(f"sqlite:///{tmp_path / 'out.db'}", "items")
+            return Pipeline[None, Any]("import").add_stage(source).add_stage(sink)
 
-        options: Any = {"store": f"sqlite:///{tmp_path / 'store.db'}", "run_id": "one"}
+        options: Any = {"store": f"sqlite:///{tmp_path / 'store.db'}", "run_id": "one", "commit_every": 4}
         failed = await pipeline().execute(None, **options)
         assert not failed.success
+        assert is_in_store(b"run_id", tmp_path)
+        assert not is_in_store(b"sesame", tmp_path)
         rows[9] = records(11)[9]
         service.requests.clear()
         result = await pipeline().execute(None, **options)
         assert result.success, result.error
         assert service.queries("cursor") == ["p8"]
+    with closing(sqlite3.connect(tmp_path / "out.db")) as connection:
+        assert connection.execute("SELECT id FROM items ORDER BY rowid").fetchall() == [(at,) for at in range(11)]
 
 
 @pytest.mark.anyio
@@ -392,6 +411,15 @@ def test_it_gives_up_after_the_last_attempt() -> None:
     assert "gave up after 3 attempts" in error.__notes__
 
 
+def test_an_error_that_is_final_ends_the_attempts() -> None:
+    with one_page(Reply(status=500), Reply(status=404), retry=RetryPolicy(attempts=5, wait_jitter=0)) as (
+        source,
+        service,
+    ):
+        assert "404" in str(failure_of(source))
+        assert len(service.requests) == 2
+
+
 def test_without_a_policy_each_request_is_made_once() -> None:
     with one_page(Reply(status=500), retry=None) as (source, service):
         assert isinstance(failure_of(source), ConnectionLostError)
@@ -601,6 +629,19 @@ def test_a_body_that_is_too_large_stops_at_the_limit(packed: bool) -> None:
         assert len(service.requests) == 1
 
 
+def test_a_bomb_is_not_unpacked_beyond_the_limit() -> None:
+    packed = gzip.compress(b" " * (50 << 20), 9)  # all of it comes in one piece
+    assert len(packed) < 60_000
+    with one_page(Reply(packed, headers={"Content-Encoding": "gzip"}), max_page_bytes=1000) as (source, _):
+        failure_of(source)  # what is loaded at first is not counted
+        tracemalloc.start()
+        try:
+            assert "more than 1,000 bytes" in str(failure_of(source))
+            assert tracemalloc.get_traced_memory()[1] < 5 << 20
+        finally:
+            tracemalloc.stop()
+
+
 def test_a_body_of_exactly_the_limit_is_read() -> None:
     with one_page(Reply(b"[]" + b" " * 98), max_page_bytes=100) as (source, _):
         assert read(source) == []
@@ -640,6 +681,41 @@ async def test_a_rate_limit_in_a_file_holds_between_sources(tmp_path: Path) -> N
             await read_chunks(HttpSource(service.url, rate_limit="2/s", rate_limit_file=tmp_path / "rate"))
         times = [request.at for request in service.requests]
     assert times[2] - times[0] >= 0.95
+
+
+@pytest.mark.anyio
+async def test_a_file_of_a_rate_limit_is_used_by_one_at_a_time(tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    held = FileLock(f"{tmp_path / 'rate'}.lock")
+    with one_page(Reply([]), rate_limit="9/s", rate_limit_file=tmp_path / "rate") as (source, service):
+        async with anyio.create_task_group() as group:
+            with held:
+                group.start_soon(read_chunks, source)
+                assert not await anyio.to_thread.run_sync(service.asked.wait, 0.3)
+            assert await anyio.to_thread.run_sync(service.asked.wait, 5)
+
+
+def test_a_rate_limit_in_a_file_holds_between_processes(tmp_path: Path) -> None:
+    code = (
+        "import sys; from mainstem.connect.http_source import HttpSource; from mainstem import Pipeline\n"
+        "source = HttpSource(sys.argv[1], rate_limit='2/s', rate_limit_file=sys.argv[2])\n"
+        "print(flush=True); sys.stdin.readline()\n"  # all begin at once
+        "for _ in range(2): Pipeline[None, list]('x').add_stage(source).run().unwrap()\n"
+    )
+    with serving(one_after_another(Reply([]))) as service:
+        command = [sys.executable, "-c", code, service.url, str(tmp_path / "rate")]
+        asking = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+        for process in asking:
+            assert process.stdout is not None
+            process.stdout.readline()
+        for process in asking:
+            process.communicate("\n", timeout=20)
+        assert [process.returncode for process in asking] == [0, 0, 0]
+        times = sorted(request.at for request in service.requests)
+    assert len(times) == 6
+    # What is counted here comes a little after what is counted there.
+    assert min(later - before for before, later in zip(times, times[2:], strict=False)) >= 0.8
 
 
 @pytest.mark.anyio
@@ -706,6 +782,14 @@ def test_what_is_no_kind_of_pages_or_records_is_refused() -> None:
     for make in (lambda: CursorPages(""), lambda: OffsetPages(0), lambda: PageNumberPages(parameter="")):
         with pytest.raises(ValueError, match=r"."):
             make()
+
+
+@pytest.mark.parametrize("package", ["httpx", "pyrate_limiter", "filelock", "stamina"])
+def test_a_package_that_is_missing_is_named_with_its_extra(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    extra = "retry" if package == "stamina" else "http"
+    with pytest.raises(MissingExtraError, match=rf"pip install 'mainstem\[{extra}\]'"):
+        HttpSource("http://h/", rate_limit="1/s", rate_limit_file="rate")
 
 
 def test_params_are_sent_with_each_page() -> None:

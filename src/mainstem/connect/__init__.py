@@ -6,10 +6,22 @@ from mainstem.connect.arrow_source import ArrowSource
 from mainstem.connect.csv import CsvSource
 from mainstem.connect.csv_sink import CsvSink
 from mainstem.connect.excel_source import ExcelSource
+from mainstem.connect.http_pages import (
+    CursorPages,
+    LinkHeaderPages,
+    NextLinkPages,
+    OffsetPages,
+    Page,
+    PageNumberPages,
+    Pages,
+)
+from mainstem.connect.http_source import HttpSource
 from mainstem.connect.json_lines import JsonLinesSource
 from mainstem.connect.json_lines_sink import JsonLinesSink
 from mainstem.connect.parquet_source import ParquetSource
 from mainstem.connect.postgres_source import PostgresSource
+from mainstem.connect.singer_messages import SingerRecord
+from mainstem.connect.singer_source import SingerSource
 from mainstem.connect.sql_source import SqlSource
 from mainstem.connect.table_sink import TableSink
 
@@ -17,11 +29,21 @@ __all__ = [
     "ArrowSource",
     "CsvSink",
     "CsvSource",
+    "CursorPages",
     "ExcelSource",
+    "HttpSource",
     "JsonLinesSink",
     "JsonLinesSource",
+    "LinkHeaderPages",
+    "NextLinkPages",
+    "OffsetPages",
+    "Page",
+    "PageNumberPages",
+    "Pages",
     "ParquetSource",
     "PostgresSource",
+    "SingerRecord",
+    "SingerSource",
     "SqlSource",
     "TableSink",
 ]

@@ -89,7 +89,7 @@ def flaw_in(value: Any) -> Flaw | None:
         if isinstance(each, dict):
             waiting += reversed(list(cast("dict[str, Any]", each).values()))
         elif isinstance(each, list):
-            waiting += reversed(cast("list[Any]", each))
+            waiting += reversed(cast("list[Any]", each))  # type: ignore[redundant-cast]
     return None
 
 
@@ -100,7 +100,7 @@ def without_flaws(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: without_flaws(each) for key, each in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
-        return [without_flaws(each) for each in cast("list[Any]", value)]
+        return [without_flaws(each) for each in cast("list[Any]", value)]  # type: ignore[redundant-cast]
     return value
 
 
