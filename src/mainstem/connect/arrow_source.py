@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any, BinaryIO, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, overload
 
 from typing_extensions import TypeVar
 
@@ -12,6 +12,10 @@ from mainstem.connect.batch_reader import shorter, skip
 from mainstem.connect.batch_source import BatchSource
 from mainstem.connect.locations import FilePaths
 from mainstem.connect.stored_file import StoredFile
+from mainstem.endpoints import Output_co
+
+if TYPE_CHECKING:
+    import polars
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -19,7 +23,7 @@ R = TypeVar("R")
 _FILE_MAGIC = b"ARROW1"
 
 
-class ArrowSource(BatchSource[T]):
+class ArrowSource(BatchSource[T, Output_co], Generic[T, Output_co]):
     """Read the rows of an Arrow IPC file (Feather version 2) or stream, in order, a record batch at a time.
 
     Any path may be a URL (``file``, ``s3``, ``gs``, ``az``, ``http``, ``https``, ``memory``, and what fsspec knows), a
@@ -42,6 +46,7 @@ class ArrowSource(BatchSource[T]):
         columns: The columns to read, in this order; all, if not given.
         record_type: What the records are: ``dict``, or a dataclass, ``TypedDict``, msgspec ``Struct`` or pydantic
             model, into which the rows are parsed.
+        as_frames: Whether to give frames of Polars, and not records; their columns have the types of the file.
         continue_on_error: Whether to record rows that cannot be read and go on.
         storage_options: How URLs are opened, such as ``{"region": "eu-west-1"}``: what obstore takes for the kind of
             store, with its ``client_options`` and ``retry_config``; for other URLs what fsspec's class takes. Values
@@ -75,6 +80,7 @@ class ArrowSource(BatchSource[T]):
         *,
         columns: Sequence[str] | None = None,
         record_type: type[dict[Any, Any]] = ...,
+        as_frames: Literal[False] = ...,
         continue_on_error: bool = False,
         storage_options: Mapping[str, Any] | None = None,
         partitions: bool = False,
@@ -87,6 +93,19 @@ class ArrowSource(BatchSource[T]):
         *,
         columns: Sequence[str] | None = None,
         record_type: type[R],
+        as_frames: Literal[False] = ...,
+        continue_on_error: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+        partitions: bool = False,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ArrowSource[Any, polars.DataFrame],
+        path: FilePaths,
+        *,
+        columns: Sequence[str] | None = None,
+        as_frames: Literal[True],
         continue_on_error: bool = False,
         storage_options: Mapping[str, Any] | None = None,
         partitions: bool = False,
@@ -98,6 +117,7 @@ class ArrowSource(BatchSource[T]):
         *,
         columns: Sequence[str] | None = None,
         record_type: type[Any] = dict,
+        as_frames: bool = False,
         continue_on_error: bool = False,
         storage_options: Mapping[str, Any] | None = None,
         partitions: bool = False,
@@ -108,6 +128,7 @@ class ArrowSource(BatchSource[T]):
             columns,
             record_type,
             storage_options,
+            as_frames=as_frames,
             partitions=partitions,
             continue_on_error=continue_on_error,
             name=name,

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Generic, cast
 
 from typing_extensions import TypeVar
 
 from mainstem.connect.arrow_values import load_arrow
+from mainstem.connect.batch_frames import BatchFrameReader
 from mainstem.connect.batch_reader import BatchReader, arrow_errors
-from mainstem.connect.file_source import FileSource
+from mainstem.connect.file_source import FileReader, FileSource
 from mainstem.connect.locations import FilePaths
 from mainstem.connect.record_type import model_of
 from mainstem.connect.row_position import RowPosition
 from mainstem.connect.stored_file import StoredFile
-from mainstem.endpoints import Position
+from mainstem.endpoints import Output_co, Position
 from mainstem.errors import ConnectError
+from mainstem.frame_data import import_polars
 from mainstem.records import record_parser
 from mainstem.type_hints import list_of
 
 T = TypeVar("T")
 
 
-class BatchSource(FileSource[T]):
+class BatchSource(FileSource[T, Output_co], Generic[T, Output_co]):
     """Base of the sources of record batches: override ``_read_batches``."""
 
     _in_threads = True
@@ -35,6 +37,7 @@ class BatchSource(FileSource[T]):
         record_type: type[Any],
         storage_options: Mapping[str, Any] | None,
         *,
+        as_frames: bool,
         partitions: bool,
         continue_on_error: bool,
         name: str | None,
@@ -46,9 +49,17 @@ class BatchSource(FileSource[T]):
             raise TypeError(f"columns must be a list of names, and not one text, {columns!r}")
         self._columns = None if columns is None else tuple(columns)
         self._model = model_of(record_type, kind)
+        self._as_frames = as_frames
+        if as_frames and self._model is not None:
+            raise TypeError(
+                f"{kind}(as_frames=True) gives the columns as they are in the file: choose some with columns=, and "
+                "leave record_type out"
+            )
         self._parse = None if self._model is None else record_parser(self._model)
 
     def _hints(self) -> tuple[Any, Any]:
+        if self._as_frames:
+            return None, import_polars("Reading frames").DataFrame
         return None, list_of(dict[str, Any] if self._model is None else self._model)
 
     def read_again(self, record: Any) -> T:
@@ -57,13 +68,17 @@ class BatchSource(FileSource[T]):
         fields = cast("Any", record)
         return cast("T", fields if self._parse is None else self._parse(fields))
 
-    def _open(self, file: StoredFile, first: StoredFile, start: Position | None, record: int) -> BatchReader:
+    def _open(self, file: StoredFile, first: StoredFile, start: Position | None, record: int) -> FileReader:
         at = RowPosition(record=record) if start is None else RowPosition.parse(start)
         opened = file.open_anywhere()
         try:
             with arrow_errors(file):
                 schema, batches = self._read_batches(file, opened, at.row)
-            reader = BatchReader(file, opened, schema, batches, at, self._parse)
+            reader: BatchReader | BatchFrameReader
+            if self._as_frames:
+                reader = BatchFrameReader(file, opened, schema, batches, at)
+            else:
+                reader = BatchReader(file, opened, schema, batches, at, self._parse)
             if first.columns is None:
                 first.columns = reader.columns if file is first else self._columns_of(first)
         except BaseException:
