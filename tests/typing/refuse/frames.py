@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+import polars as pl
+
+from mainstem import MapStage
+from mainstem.connect import CsvSource
+from mainstem.frames import FrameStage, FrameValidateStage, ToRecords
+
 
 def length(name: str) -> int:
     return len(name)
 
 
+uppercase = FrameStage(pl.col("name").str.to_uppercase())
+
+uppercase >> MapStage(length)  # expect: arg-type, reportOperatorIssue
+MapStage(length) >> uppercase  # expect: operator, reportOperatorIssue
+CsvSource("in.csv") >> uppercase  # expect: operator, reportOperatorIssue
+CsvSource("in.csv", as_frames=True) >> MapStage(length)  # expect: arg-type, reportOperatorIssue
+uppercase >> ToRecords() >> MapStage(length)  # expect: arg-type, reportOperatorIssue
+FrameStage("name")  # expect: arg-type, reportArgumentType
+FrameValidateStage({"no name": True})  # expect: dict-item, reportArgumentType
