@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from itertools import repeat
+from operator import contains
 from typing import Any
 from uuid import UUID
 
@@ -41,6 +43,11 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, str):
         return str.__str__(value)
     raise ValueError("it has no form in SQLite that is the same")
+
+
+def _may_be_numbers(texts: Sequence[str]) -> bool:
+    # A time of day in each, as ISO texts have it, is quicker to see than that none is a number.
+    return not all(map(contains, texts, repeat(":"))) and any(map(_LOOKS_NUMERIC.fullmatch, texts))
 
 
 class SqliteValues(ColumnValues):
@@ -82,7 +89,7 @@ class SqliteValues(ColumnValues):
         """Whether values of these classes are all stored unchanged."""
         affinity = self._affinity
         if kinds == {str}:
-            if affinity is Affinity.NUMERIC and any(map(_LOOKS_NUMERIC.fullmatch, values)):
+            if affinity is Affinity.NUMERIC and _may_be_numbers(values):
                 return False
             return affinity not in (Affinity.INTEGER, Affinity.REAL) and "\0" not in "".join(values)
         if kinds == {float}:

@@ -21,6 +21,9 @@ from mainstem.records import field_hints
 if TYPE_CHECKING:
     import polars
 
+_ROWS_OF_FRAMES = 5000
+"""Rows of a frame that are converted together, at least: each call of Polars costs as much as some hundred rows."""
+
 
 class TableLoad(ABC, Generic[C]):
     """Writes records within one transaction. Its methods block, and are called one at a time.
@@ -99,10 +102,11 @@ class TableLoad(ABC, Generic[C]):
             Exception: The driver's, if the database failed.
         """
         rejects: list[Reject] = []
+        size = self.at_once
         if is_frame(records):
-            records = FrameRows(records)
-        for first in range(0, len(records), self.at_once):
-            part = records[first : first + self.at_once]
+            records, size = FrameRows(records), max(size, _ROWS_OF_FRAMES)
+        for first in range(0, len(records), size):
+            part = records[first : first + size]
             rejects += [Reject(first + at, part[at], error) for at, error in self._write_part(part)]
             if rejects and not self._plan.continue_on_error:
                 break
