@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from typing import assert_type
 
 import polars as pl
 
 from mainstem import LoadReport, MapStage, Pipeline
-from mainstem.connect import CsvSource, TableSink
+from mainstem.connect import ArrowSource, CsvSource, ParquetSource, TableSink
 from mainstem.frames import FrameDedupeStage, FrameStage, FrameValidateStage, ToFrames, ToRecords
 
 
@@ -31,3 +32,5 @@ assert_type(Pipeline[None, list[str]]("names").add_stage(names).run().data, list
 back = ToFrames(Row) >> FrameStage(lambda frame: frame.filter(pl.col("id") > 1), whole=True)
 loaded = Pipeline[None, LoadReport]("loaded").add_stage(deduplicated >> TableSink("sqlite:///t.db", "t"))
 assert_type(loaded.run().data, LoadReport | None)
+assert_type(ParquetSource("in.parquet", as_frames=True), ParquetSource[Any, pl.DataFrame])
+assert_type(ArrowSource("in.arrow", record_type=Row), ArrowSource[Row, list[Row]])
