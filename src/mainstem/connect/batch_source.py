@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, cast, overload
+from typing import Any, BinaryIO, Generic, cast
 
 from typing_extensions import TypeVar
 
@@ -22,11 +22,7 @@ from mainstem.frame_data import import_polars
 from mainstem.records import record_parser
 from mainstem.type_hints import list_of
 
-if TYPE_CHECKING:
-    import polars
-
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 class BatchSource(FileSource[T, Output_co], Generic[T, Output_co]):
@@ -34,55 +30,17 @@ class BatchSource(FileSource[T, Output_co], Generic[T, Output_co]):
 
     _in_threads = True
 
-    @overload
-    def __init__(
-        self: BatchSource[dict[str, Any]],
-        path: FilePaths,
-        *,
-        columns: Sequence[str] | None = None,
-        record_type: type[dict[Any, Any]] = ...,
-        as_frames: Literal[False] = ...,
-        continue_on_error: bool = False,
-        storage_options: Mapping[str, Any] | None = None,
-        partitions: bool = False,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: BatchSource[R],
-        path: FilePaths,
-        *,
-        columns: Sequence[str] | None = None,
-        record_type: type[R],
-        as_frames: Literal[False] = ...,
-        continue_on_error: bool = False,
-        storage_options: Mapping[str, Any] | None = None,
-        partitions: bool = False,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: BatchSource[Any, polars.DataFrame],
-        path: FilePaths,
-        *,
-        columns: Sequence[str] | None = None,
-        as_frames: Literal[True],
-        continue_on_error: bool = False,
-        storage_options: Mapping[str, Any] | None = None,
-        partitions: bool = False,
-        name: str | None = None,
-    ) -> None: ...
     def __init__(
         self,
         path: FilePaths,
+        columns: Sequence[str] | None,
+        record_type: type[Any],
+        storage_options: Mapping[str, Any] | None,
         *,
-        columns: Sequence[str] | None = None,
-        record_type: type[Any] = dict,
-        as_frames: bool = False,
-        continue_on_error: bool = False,
-        storage_options: Mapping[str, Any] | None = None,
-        partitions: bool = False,
-        name: str | None = None,
+        as_frames: bool,
+        partitions: bool,
+        continue_on_error: bool,
+        name: str | None,
     ) -> None:
         kind = type(self).__name__
         load_arrow(f"{kind} is a source that")

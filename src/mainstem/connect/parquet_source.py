@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Literal, overload
 
 from typing_extensions import TypeVar
 
 from mainstem.connect.batch_reader import BATCH_ROWS, shorter, skip
 from mainstem.connect.batch_source import BatchSource
+from mainstem.connect.locations import FilePaths
 from mainstem.connect.stored_file import StoredFile
 from mainstem.endpoints import Output_co
 
 if TYPE_CHECKING:
-    pass
+    import polars
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -71,6 +72,67 @@ class ParquetSource(BatchSource[T, Output_co], Generic[T, Output_co]):
         ...     Pipeline[None, list[dict[str, object]]]("people").add_stage(ParquetSource(people)).run().data
         [{'name': 'Ada', 'age': 36}]
     """
+
+    @overload
+    def __init__(
+        self: ParquetSource[dict[str, Any]],
+        path: FilePaths,
+        *,
+        columns: Sequence[str] | None = None,
+        record_type: type[dict[Any, Any]] = ...,
+        as_frames: Literal[False] = ...,
+        continue_on_error: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+        partitions: bool = False,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ParquetSource[R],
+        path: FilePaths,
+        *,
+        columns: Sequence[str] | None = None,
+        record_type: type[R],
+        as_frames: Literal[False] = ...,
+        continue_on_error: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+        partitions: bool = False,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ParquetSource[Any, polars.DataFrame],
+        path: FilePaths,
+        *,
+        columns: Sequence[str] | None = None,
+        as_frames: Literal[True],
+        continue_on_error: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+        partitions: bool = False,
+        name: str | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        path: FilePaths,
+        *,
+        columns: Sequence[str] | None = None,
+        record_type: type[Any] = dict,
+        as_frames: bool = False,
+        continue_on_error: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+        partitions: bool = False,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            path,
+            columns,
+            record_type,
+            storage_options,
+            as_frames=as_frames,
+            partitions=partitions,
+            continue_on_error=continue_on_error,
+            name=name,
+        )
 
     def _read_batches(self, file: StoredFile, opened: BinaryIO, row: int) -> tuple[Any, Iterator[Any]]:
         parquet: Any = import_module("pyarrow.parquet")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-from typing import assert_type
+from typing import Any, assert_type
 
 import polars as pl
 
