@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from mainstem import FilterStage, MapStage, MissingExtraError, Pipeline, ValidateRecordsStage
 from mainstem import typecheck as typecheck_module
+from mainstem.connect import CsvSource
+from mainstem.frames import FrameDedupeStage, FrameStage, ToRecords
 
 
 @dataclass
@@ -20,7 +22,7 @@ class User:
 @pytest.fixture(autouse=True)
 def without_extras(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make the extras look as if they were not installed."""
-    for package in ("beartype", "beartype.door", "loky", "msgspec", "pydantic"):
+    for package in ("beartype", "beartype.door", "loky", "msgspec", "polars", "pydantic"):
         monkeypatch.setitem(sys.modules, package, None)
     typecheck_module._beartype_door.cache_clear()
     yield
@@ -54,3 +56,14 @@ def test_a_run_with_workers_is_refused() -> None:
             MissingExtraError, match=r"Running worker processes needs .* pip install 'mainstem\[processes\]'"
         ):
             start([1], workers=2)
+
+
+@pytest.mark.parametrize("make", [lambda: FrameStage(lambda frame: frame), lambda: FrameDedupeStage("id"), ToRecords])
+def test_stages_of_frames_are_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(MissingExtraError, match=r"pip install 'mainstem\[frames\]'"):
+        make()
+
+
+def test_reading_frames_is_refused() -> None:
+    with pytest.raises(MissingExtraError, match=r"CsvSource\(as_frames=True\) needs .*mainstem\[frames\]"):
+        CsvSource("in.csv", as_frames=True)
