@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import sqlite3
 import sys
 import tempfile
@@ -73,10 +74,16 @@ def is_in_store(text: bytes, folder: Path) -> bool:
 
 
 def is_running(pid: int) -> bool:
+    """Say whether a process goes on, ten seconds after it may have been killed: it need not be gone at once."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
         return False
+    try:
+        ended, _, _ = select.select([process], [], [], 10)
+        return not ended
+    finally:
+        os.close(process)
 
 
 # Records and positions.
