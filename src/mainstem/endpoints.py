@@ -50,17 +50,24 @@ class SourceChunk(Generic[T]):
         records: The records.
         position: The position of the next record that was not read yet.
         records_failed: Records of this stretch that could not be read and were recorded in ``context.errors``.
+        wants_commit: Whether the source gives no more before all that it gave is committed.
     """
 
     records: list[T]
     position: Position
     records_failed: int = 0
+    wants_commit: bool = False
 
 
 class SourceStage(PipelineStage[None, Output_co], Generic[T, Output_co]):
     """Base of sources: override ``read``, and ``fingerprint`` if the source can tell that it changed.
 
-    ``SourceStage[T]`` gives a ``list[T]``; of a source of frames the second argument says so.
+    ``SourceStage[T]`` gives a ``list[T]``; of a source of frames the second argument says so. A source that is to be
+    told what is committed says that it ``acknowledges``, and overrides ``committed`` and ``release``.
+
+    Attributes:
+        acknowledges: Whether it lets go of records when they are committed, as a broker's queue does. They come again
+            if a run dies between the two, so that no run promises more than at-least-once.
 
     Example:
         >>> class Countdown(SourceStage[int]):
@@ -74,6 +81,7 @@ class SourceStage(PipelineStage[None, Output_co], Generic[T, Output_co]):
     """
 
     kind = StageKind.STATEFUL
+    acknowledges: ClassVar[bool] = False
 
     @abstractmethod
     def read(
@@ -99,6 +107,33 @@ class SourceStage(PipelineStage[None, Output_co], Generic[T, Output_co]):
             ConnectError: If the place cannot be reached or read.
         """
         return None
+
+    def start_after(self, previous: Position | None) -> Position | None:
+        """Say where a new durable run begins to read, which is then as if it had been interrupted there.
+
+        Args:
+            previous: Where the last completed run of the same pipeline in the store ended; ``None`` if there is none.
+
+        Raises:
+            ConnectError: If there is no such place.
+        """
+        return None
+
+    async def committed(self, position: Position) -> None:
+        """Take note that all that was read before a position is committed, rejects included, if it ``acknowledges``.
+
+        A durable run says so after each batch, any other once, when it has succeeded: after its sink has committed.
+
+        Raises:
+            ConnectError: If it cannot take note of it; the run then fails.
+        """
+
+    async def release(self, context: PipelineContext) -> None:
+        """Let go of what was kept open for ``committed``, if it ``acknowledges``: the run has ended, whichever way.
+
+        Args:
+            context: What ``read`` was given, or another of the same ``pipeline_id``.
+        """
 
     def read_again(self, record: Any) -> T:
         """Make a record of one that could not be read, as it was kept and perhaps mended.

@@ -99,6 +99,7 @@ class StageRun:
         "stage",
         "state",
         "succeeded",
+        "wants_commit",
         "workers",
     )
 
@@ -129,6 +130,8 @@ class StageRun:
         self.error: Exception | None = None
         self.position: Mapping[str, Any] | None = None
         """Where its last chunk ends, if it is a source."""
+        self.wants_commit = False
+        """Whether it gives no more before that is committed, if it is a source."""
         self.parts: Mapping[str, StageResult[Any]] | None = None
         """The results of the parts, where the stage is made of stages."""
 

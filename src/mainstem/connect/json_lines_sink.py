@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, time
-from decimal import Decimal
-from enum import Enum
-from typing import Any, cast
-from uuid import UUID
+from collections.abc import Sequence
+from typing import Any
 
 from anyio.to_thread import run_sync
 
 from mainstem.connect.file_batches import BatchPart, FileBatches
 from mainstem.connect.files import FilePath, local_path
+from mainstem.connect.json_encoding import json_line, unwritable_as_json
 from mainstem.connect.pending_file import PendingFile
 from mainstem.connect.rejects import Reject, settle_rejects
-from mainstem.connect.rows import class_of, shown
 from mainstem.context import PipelineContext
 from mainstem.endpoints import Claim, Position, SinkStage, SinkTransaction
-from mainstem.errors import ValidationError, describe_error
-from mainstem.records import field_reader, is_record_type, parse_each
+from mainstem.records import parse_each
 
 
 class JsonLinesSink(SinkStage[Any]):
@@ -45,6 +39,7 @@ class JsonLinesSink(SinkStage[Any]):
         ConnectError: If ``path`` is a URL.
 
     Example:
+        >>> from datetime import date
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> from mainstem import Pipeline
@@ -96,8 +91,8 @@ class _JsonLinesTransaction(SinkTransaction[Any]):
         self._go_on = go_on
 
     async def write(self, records: Sequence[Any]) -> int:
-        lines, failures = parse_each(_line_of, records)
-        rejects = [Reject(at, records[at], _unwritable(error)) for at, error in failures]
+        lines, failures = parse_each(json_line, records)
+        rejects = [Reject(at, records[at], unwritable_as_json(error)) for at, error in failures]
         rejected = settle_rejects(rejects, self._context, self._stage, go_on=self._go_on)
         self._file.write(b"".join(lines))
         return rejected
@@ -107,58 +102,3 @@ class _JsonLinesTransaction(SinkTransaction[Any]):
 
     async def abort(self) -> None:
         await run_sync(self._file.discard)
-
-
-_SCALARS = frozenset((str, int, float, bool, type(None)))
-
-
-def _json_value(value: Any) -> Any:
-    """Give what ``json`` does not know in a form that it does."""
-    if isinstance(value, Enum):
-        return value.value
-    if type(value) in (datetime, date, time):
-        return value.isoformat()
-    if isinstance(value, (Decimal, UUID)):
-        return str(value)
-    if isinstance(value, Mapping) or is_record_type(type(value)):
-        return _object_form(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON: {shown(value)}")
-
-
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_value).encode
-
-
-def _object_form(record: Any) -> dict[str, Any]:
-    fields = field_reader(class_of(record))(record)
-    plain = fields if isinstance(fields, dict) else dict(fields)
-    _check_keys(plain)
-    return plain
-
-
-def _check_keys(value: Any) -> None:
-    """Check that all keys are texts: ``json`` would write ``{1: ..., True: ...}`` as texts without a word."""
-    values = cast("Iterable[Any]", value if isinstance(value, (list, tuple)) else ())
-    if isinstance(value, dict):
-        fields: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]  # of anything
-        for key in fields:
-            if not isinstance(key, str):
-                raise TypeError(f"a key in JSON is a text, and {shown(key)} is {class_of(key).__name__}")
-        values = fields.values()
-    if not _SCALARS.issuperset(map(type, values)):
-        for each in values:
-            _check_keys(each)
-
-
-def _line_of(record: Any) -> bytes:
-    return (_encode(_object_form(record)) + "\n").encode("utf-8")
-
-
-def _unwritable(error: Exception) -> ValidationError:
-    problem = str(error) if type(error) in (TypeError, ValueError) else describe_error(error)
-    if isinstance(error, UnicodeEncodeError):
-        problem = f"{error.object[error.start]!r} is half of a surrogate pair, which UTF-8 cannot hold"
-    elif isinstance(error, RecursionError):
-        problem = "it is nested too deep"
-    unwritable = ValidationError(f"the record cannot be written as JSON: {problem}")
-    unwritable.__cause__ = error
-    return unwritable

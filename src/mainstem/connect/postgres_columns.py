@@ -161,9 +161,14 @@ def _made_for(kind: type[Any]) -> tuple[str, str] | None:
     return next((made for base, made in _MADE.items() if issubclass(kind, base)), None)
 
 
+def declaration(column: Column) -> str:
+    """Return a column's type and whether it takes NULL."""
+    return f"{column.declared}{'' if column.nullable else ' NOT NULL'}"
+
+
 def create_statement(table: str, columns: Sequence[Column], key: Sequence[str]) -> str:
     """Return the statement that makes a table."""
-    parts = [f"{quoted(each.name)} {each.declared}{'' if each.nullable else ' NOT NULL'}" for each in columns]
+    parts = [f"{quoted(each.name)} {declaration(each)}" for each in columns]
     if key:
         parts.append(f"PRIMARY KEY ({', '.join(map(quoted, key))})")
     return f"CREATE TABLE {quoted(table)} ({', '.join(parts)})"

@@ -16,7 +16,7 @@ from mainstem.connect.postgres_values import PostgresValues, sent_types
 from mainstem.connect.rejects import set_aside
 from mainstem.connect.rows import Row
 from mainstem.connect.table_columns import quoted
-from mainstem.connect.table_load import TableLoad
+from mainstem.connect.table_evolution import EvolvingLoad
 from mainstem.connect.table_plan import Batch, TablePlan
 from mainstem.errors import ValidationError, describe_error
 from mainstem.postgres import Fault, fault_of
@@ -36,7 +36,7 @@ _CHANGED_BY_DELETING = """
 """
 
 
-class PostgresLoad(TableLoad[Column]):
+class PostgresLoad(EvolvingLoad[Column]):
     """Writes records to a table of PostgreSQL, by binary COPY.
 
     Args:
@@ -88,6 +88,7 @@ class PostgresLoad(TableLoad[Column]):
     def _stage(self, table: str, names: str, columns: Sequence[Column]) -> None:
         """Make the table that rows are copied to before they are merged; of those with one key, the last counts."""
         execute = self.connection.execute
+        execute(f"DROP TABLE IF EXISTS {_STAGING}")  # of records with other keys
         execute(f"CREATE TEMPORARY TABLE {_STAGING} ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA")
         execute(f"ALTER TABLE {_STAGING} ADD COLUMN {_ORDER} BIGINT GENERATED ALWAYS AS IDENTITY")
         key = ", ".join(map(quoted, self._plan.key))

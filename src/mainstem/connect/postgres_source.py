@@ -68,6 +68,8 @@ class PostgresSource(QuerySource[T]):
         >>> export = Pipeline[None, LoadReport]("export").add_stage(source).add_stage(CsvSink("people.csv"))
     """
 
+    called = "PostgresSource"
+
     @overload
     def __init__(
         self: PostgresSource[dict[str, Any]],
@@ -124,7 +126,9 @@ class PostgresSource(QuerySource[T]):
             while rows := await run_sync(reading.fetch, chunk_size):
                 first = reading.row
                 position = reading.go_on(rows)
-                records, rejects = self._records_of(reading.names, rows, range(first, reading.row))
+                self._see(reading.names, rows)
+                numbers = range(self._counted + first, self._counted + reading.row)
+                records, rejects = self._records_of(reading.names, rows, numbers)
                 failed = settle_rejects(
                     rejects, context, self.name, go_on=self._continue_on_error, first=context.chunk_start
                 )

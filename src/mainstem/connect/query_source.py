@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
-from typing import Any, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
@@ -37,6 +37,9 @@ class QuerySource(SourceStage[T]):
         check_identifier: Checks that something can be the name of a column.
     """
 
+    called: ClassVar[str] = "SqlSource"
+    """The name under which it is known to those who made it."""
+
     def __init__(
         self,
         where: str,
@@ -54,9 +57,11 @@ class QuerySource(SourceStage[T]):
         self._where = where
         self._query = query
         self._parameters = parameters
-        self._model = model_of(record_type, type(self).__name__)
+        self._model = model_of(record_type, self.called)
         self._parse = None if self._model is None else record_parser(self._model)
         self._continue_on_error = continue_on_error
+        self._see: Callable[[Sequence[str], Sequence[Any]], None] = _look_away
+        self._counted = 0
         if name is not None:
             self.name = name
 
@@ -64,6 +69,25 @@ class QuerySource(SourceStage[T]):
     @abstractmethod
     def _database(self) -> str:
         """What the database is called in fingerprints."""
+
+    @property
+    def model(self) -> type[Any] | None:
+        """What rows are parsed into, if they are."""
+        return self._model
+
+    @property
+    def place(self) -> str:
+        """The database, without secrets."""
+        return self._database
+
+    def watched(self, see: Callable[[Sequence[str], Sequence[Any]], None], counted: int) -> None:
+        """Have the rows of the one read of this source shown to somebody, chunk by chunk, before they are handed on.
+
+        Args:
+            see: Is called with the names of the columns, and the rows.
+            counted: How many rows were read before, from which the numbers of rows count.
+        """
+        self._see, self._counted = see, counted
 
     def _hints(self) -> tuple[Any, Any]:
         return None, list_of(dict[str, Any] if self._model is None else self._model)
@@ -98,6 +122,10 @@ class QuerySource(SourceStage[T]):
             problem.__cause__ = error
             rejects.append(Reject(numbers[at], records[at], problem))
         return parsed, rejects
+
+
+def _look_away(names: Sequence[str], rows: Sequence[Any]) -> None:
+    """See nothing, where nobody watches."""
 
 
 def check_names(names: Sequence[str], where: str) -> None:

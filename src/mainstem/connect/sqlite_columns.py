@@ -136,12 +136,14 @@ def infer(name: str, values: Iterable[Any], key: Sequence[str]) -> Column:
     return Column(name, _declared_for(kinds), name not in key, name in key)
 
 
+def declaration(column: Column) -> str:
+    """Return a column's type and whether it takes NULL."""
+    return " ".join(filter(None, (column.declared, "" if column.nullable else "NOT NULL")))
+
+
 def create_statement(table: str, columns: Sequence[Column], key: Sequence[str]) -> str:
     """Return the statement that makes a table."""
-    parts = [
-        " ".join(filter(None, (quoted(each.name), each.declared, "" if each.nullable else "NOT NULL")))
-        for each in columns
-    ]
+    parts = [f"{quoted(each.name)} {declaration(each)}".rstrip() for each in columns]
     if key:
         parts.append(f"PRIMARY KEY ({', '.join(map(quoted, key))})")
     return f"CREATE TABLE {quoted(table)} ({', '.join(parts)})"

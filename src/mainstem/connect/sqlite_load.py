@@ -16,7 +16,7 @@ from mainstem.connect.sqlite_insert import RowInserter
 from mainstem.connect.sqlite_progress import BatchProgress
 from mainstem.connect.sqlite_values import SqliteValues
 from mainstem.connect.table_columns import quoted
-from mainstem.connect.table_load import TableLoad
+from mainstem.connect.table_evolution import EvolvingLoad
 from mainstem.connect.table_plan import Batch, TablePlan
 from mainstem.errors import ConnectError
 
@@ -30,7 +30,7 @@ _CHANGED_BY_DELETING = """
 _COUNT_TRIGGERS = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
 
 
-class SqliteLoad(TableLoad[Column]):
+class SqliteLoad(EvolvingLoad[Column]):
     """Writes records to a table of SQLite.
 
     Args:

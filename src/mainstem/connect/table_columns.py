@@ -45,6 +45,10 @@ class Dialect(Protocol[C]):
         """Return the statement that makes a table."""
         ...
 
+    def declaration(self, column: C) -> str:
+        """Return a column's type and whether it takes NULL, as a statement has them."""
+        ...
+
     def find_columns(self, connection: Any, table: str, key: Sequence[str]) -> list[C] | None:
         """Return the columns of a table that can be written; ``None`` if there is no such table."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from mainstem.connect.column_values import ColumnValues, store_columns, store_rows
@@ -58,6 +59,9 @@ class TableLoad(ABC, Generic[C]):
         self._columns: list[C] | None = None
         self._values: Sequence[ColumnValues] = ()
         self._reader: RowReader | None = None
+        self._written: list[str] | None = None
+        self.fatal: Reject | None = None
+        """A record that nothing may go on past."""
 
     def prepare(self) -> None:
         """Look at the table, make it if a record type says how, and empty it if it is to be replaced.
@@ -108,6 +112,9 @@ class TableLoad(ABC, Generic[C]):
         for first in range(0, len(records), size):
             part = records[first : first + size]
             rejects += [Reject(first + at, part[at], error) for at, error in self._write_part(part)]
+            if self.fatal is not None:
+                self.fatal = replace(self.fatal, index=first + self.fatal.index)
+                break
             if rejects and not self._plan.continue_on_error:
                 break
         return rejects
@@ -208,6 +215,8 @@ class TableLoad(ABC, Generic[C]):
         columns = {each.name: each for each in self._columns or ()}
         self._values = self._insert_into([columns[name] for name in keys])
         self._reader = RowReader(keys, f"table {self._plan.table!r}")
+        before = self._written or []
+        self._written = [*before, *(name for name in keys if name not in before)]
 
     def _updates(self, columns: Sequence[C]) -> str:
         """Return what an upsert sets in a row whose key is there already."""
@@ -250,7 +259,7 @@ class TableLoad(ABC, Generic[C]):
             Exception: The driver's, if the database cannot.
         """
         if self._progress is not None:
-            self._progress.advance(None if self._reader is None else self._reader.columns)
+            self._progress.advance(self._written)
         fault("target commits")
         self._commit()
 

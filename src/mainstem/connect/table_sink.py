@@ -14,10 +14,11 @@ from mainstem.connect.rejects import settle_rejects
 from mainstem.connect.sqlite_table import SqliteTable
 from mainstem.connect.table_columns import key_of
 from mainstem.connect.table_load import TableLoad
-from mainstem.connect.table_plan import PROGRESS_TABLE, Batch, Mode, TablePlan
+from mainstem.connect.table_plan import PROGRESS_TABLE, Batch, Mode, OnNewColumn, TablePlan
 from mainstem.connect.table_target import TableTarget
 from mainstem.context import PipelineContext
 from mainstem.endpoints import Claim, LoadReport, Position, SinkStage, SinkTransaction
+from mainstem.errors import ConnectError
 from mainstem.records import field_hints
 from mainstem.type_hints import iterable_of
 
@@ -44,6 +45,12 @@ class TableSink(SinkStage[T_contra]):
     While it loads, others can read the database and not write it; it waits up to 30 seconds for its turn. Foreign keys
     are enforced. The file of a new database stays, empty, if the load fails.
 
+    MariaDB and MySQL (``mainstem[sql]`` and a driver) are loaded with many rows in a statement, DuckDB
+    (``mainstem[duckdb,frames]``) with tables of Arrow; ``mysql_values`` and ``duckdb_values`` state what each column
+    takes, and what no column holds as it is, is refused. In MariaDB a table that is made stays, empty, if the load
+    fails, and ``upsert`` needs a table with no other unique index than the key. A moment is a ``timestamp`` there, up
+    to 2038. DuckDB is written by one process at a time.
+
     PostgreSQL (``mainstem[postgres]``) is loaded by binary COPY, for ``upsert`` by way of a temporary table, and others
     can write the table meanwhile. Its types take what Python has for them, ``jsonb`` dicts and lists; an aware
     ``datetime`` comes back as the same moment. Refused is what a column would round, cut off, pad or turn into another
@@ -57,8 +64,9 @@ class TableSink(SinkStage[T_contra]):
     table in the first batch. A row of ``mainstem_progress`` may be deleted once its run has completed.
 
     Args:
-        url: The database: ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or
-            ``postgresql://user:password@host:port/database``.
+        url: The database: ``sqlite:///relative.db``, ``sqlite:////absolute.db``,
+            ``postgresql://user:password@host:port/database``, ``mariadb+pymysql://`` or ``mysql+pymysql://`` with the
+            same after it, or ``duckdb:///file.duckdb``.
         table: The table's name, any text; it is quoted, so a dot in it is part of the name. In PostgreSQL the
             ``search_path`` says in which schema it is: ``?options=-csearch_path%3Dsales`` at the end of the URL.
         key: The column or columns that name a record: the PRIMARY KEY of a table that is made, and what ``upsert``
@@ -67,6 +75,12 @@ class TableSink(SinkStage[T_contra]):
             ``"replace"`` empties the table first, in the same transaction.
         record_type: What the records are, if the table is to be made from its annotations before any record is seen.
         continue_on_error: Whether to record what the table does not take and go on.
+        on_new_column: What becomes of a record with a key that the table has no column for: ``"reject"`` refuses it as
+            any other that does not fit; ``"fail"`` fails the run even with ``continue_on_error``; ``"add"`` adds the
+            column, in the same transaction, for what the record type or the values at hand say, and it may be NULL in
+            all rows. Records may then have different keys: in an insert a column that one lacks gets its default, in an
+            upsert it stays as it is. A key that is only ever ``None`` adds nothing. MariaDB and MySQL have no
+            ``"add"``, for they commit what was written when a column is added.
         name: The stage's name in reports.
 
     Raises:
@@ -99,6 +113,7 @@ class TableSink(SinkStage[T_contra]):
         mode: Mode = "insert",
         record_type: None = None,
         continue_on_error: bool = False,
+        on_new_column: OnNewColumn = "reject",
         name: str | None = None,
     ) -> None: ...
     @overload
@@ -111,6 +126,7 @@ class TableSink(SinkStage[T_contra]):
         mode: Mode = "insert",
         record_type: type[R],
         continue_on_error: bool = False,
+        on_new_column: OnNewColumn = "reject",
         name: str | None = None,
     ) -> None: ...
     def __init__(
@@ -122,11 +138,14 @@ class TableSink(SinkStage[T_contra]):
         mode: Mode = "insert",
         record_type: type[Any] | None = None,
         continue_on_error: bool = False,
+        on_new_column: OnNewColumn = "reject",
         name: str | None = None,
     ) -> None:
         names = key_of(key)
         if mode not in get_args(Mode):
             raise ValueError(f"mode must be 'insert', 'upsert' or 'replace', not {mode!r}")
+        if on_new_column not in get_args(OnNewColumn):
+            raise ValueError(f"on_new_column must be 'add', 'reject' or 'fail', not {on_new_column!r}")
         if mode == "upsert" and not names:
             raise ValueError("mode 'upsert' goes by a key: give key='the column that names a record'")
         self._model = None if record_type is None else model_of(record_type, "TableSink")
@@ -136,7 +155,7 @@ class TableSink(SinkStage[T_contra]):
                 raise ValueError(
                     f"the key {names!r} is no field of {self._model.__name__}, which has {', '.join(hints)}"
                 )
-        self._table = _table_of(url, TablePlan(table, names, mode, self._model, continue_on_error))
+        self._table = _table_of(url, TablePlan(table, names, mode, self._model, continue_on_error, on_new_column))
         if table.lower() == PROGRESS_TABLE:
             raise ValueError(f"table {PROGRESS_TABLE!r} holds the progress of durable runs: name another")
         if name is not None:
@@ -171,12 +190,33 @@ class TableSink(SinkStage[T_contra]):
 
 
 def _table_of(url: str, plan: TablePlan) -> TableTarget[Any]:
-    """Return the table for the kind of database that the URL names."""
-    if url.partition("://")[0] in ("postgresql", "postgres"):
-        from mainstem.connect.postgres_table import PostgresTable  # late: it needs an extra
+    """Return the table for the kind of database that the URL names; modules that need an extra are imported late.
+
+    Raises:
+        ConnectError: If tables of it cannot be loaded.
+    """
+    scheme = url.partition("://")[0]
+    if scheme in ("postgresql", "postgres"):
+        from mainstem.connect.postgres_table import PostgresTable
 
         return PostgresTable(url, plan)
-    return SqliteTable(url, plan)
+    if scheme == "sqlite" or "://" not in url:
+        return SqliteTable(url, plan)
+    if scheme == "duckdb":
+        from mainstem.connect.duckdb_table import DuckdbTable
+
+        return DuckdbTable(url, plan)
+    from mainstem.connect.sqlalchemy_engine import KNOWN, check_url
+
+    name = check_url(url, "Loading tables")
+    if name not in ("mysql", "mariadb"):
+        raise ConnectError(
+            f"tables of {name} cannot be loaded, because nobody has stated what it changes in values: supported are "
+            f"{KNOWN}; SqlSource reads from any"
+        )
+    from mainstem.connect.mysql_table import MysqlTable
+
+    return MysqlTable(url, plan)
 
 
 class _TableTransaction(SinkTransaction[T_contra]):
@@ -191,7 +231,9 @@ class _TableTransaction(SinkTransaction[T_contra]):
     async def write(self, records: Sequence[T_contra]) -> int:
         with self._table.errors():
             rejects = await run_sync(self._load.write, records)
-        return settle_rejects(rejects, self._context, self._stage, go_on=self._table.plan.continue_on_error)
+        count = settle_rejects(rejects, self._context, self._stage, go_on=self._table.plan.continue_on_error)
+        fatal = self._load.fatal
+        return count if fatal is None else settle_rejects([fatal], self._context, self._stage, go_on=False)
 
     async def commit(self, position: Position | None = None) -> None:
         with self._table.errors():

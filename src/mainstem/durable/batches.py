@@ -39,6 +39,7 @@ class RunBatches:
         durability: When batches end.
         claim: The name of the run in the target.
         reject_limit: How many records may be rejected.
+        start: Where to begin, if there is no checkpoint.
 
     Attributes:
         sequence: The number of the last batch that was committed.
@@ -52,12 +53,13 @@ class RunBatches:
         durability: Durability,
         claim: Claim,
         reject_limit: RejectLimit | None = None,
+        start: Position | None = None,
     ) -> None:
         self._reject_limit = reject_limit
         self._store, self._lease, self._durability, self._claim = store, lease, durability, claim
         self._before = checkpoint
         self.sequence = 0 if checkpoint is None else checkpoint.sequence
-        self._position = None if checkpoint is None else checkpoint.position
+        self._position = start if checkpoint is None else checkpoint.position
         self._prepared = self.sequence
         self._ended_at = monotonic()
         self._runs: list[StageRun] = []
@@ -89,8 +91,8 @@ class RunBatches:
     def load_into(self, sink: SinkStage[Any]) -> BatchLoad:
         return BatchLoad(sink, self._claim, self.sequence)
 
-    def end_batch(self, records: int, position: Position | None) -> Barrier | None:
-        if not self._is_due(records):
+    def end_batch(self, records: int, position: Position | None, *, wanted: bool = False) -> Barrier | None:
+        if not wanted and not self._is_due(records):
             return None
         self._ended_at = monotonic()
         self._position = position
@@ -104,7 +106,9 @@ class RunBatches:
             return True
         return sum(len(run.context.errors) for run in self._runs) >= MOST_REJECTS
 
-    def last_barrier(self) -> Barrier:
+    def last_barrier(self, position: Position | None = None) -> Barrier:
+        if position is not None:
+            self._position = position
         return self._new_barrier(is_last=True)
 
     def _new_barrier(self, *, is_last: bool) -> Barrier:

@@ -24,8 +24,10 @@ from mainstem.engine.chunks import Reader, is_async
 from mainstem.engine.closing import closing
 from mainstem.engine.layout import Layout, lay_out
 from mainstem.engine.line import StageFailed, put_together
+from mainstem.engine.source_commits import tell_committed
 from mainstem.engine.stage_errors import RecentErrors
 from mainstem.errors import (
+    ConnectError,
     LeaseLostError,
     RejectLimitError,
     RunError,
@@ -147,11 +149,36 @@ class DurableRun:
         fault("run claimed")
         self._checkpoint = await run_sync(store.settle, lease, committed)
         fault("run settled")
-        self._batches = RunBatches(store, lease, self._checkpoint, durability, claim, self._context.reject_limit)
+        start = await self._start(store)
+        if self._failed is not None:
+            return
+        limit = self._context.reject_limit
+        self._batches = RunBatches(store, lease, self._checkpoint, durability, claim, limit, start)
         if self._context.reject_limit is not None and self._checkpoint is not None:
             counts = self._checkpoint.counts.values()
             self._context.reject_limit.rejected = sum(each.records_failed for each in counts)
         self._context.errors = RecentErrors()
+
+    async def _start(self, store: Store) -> Position | None:
+        """Return where to begin, if no batch is committed."""
+        first = self._stages[0] if self._stages else None
+        if self._checkpoint is not None or not isinstance(first, SourceStage):
+            return None
+        by_base: Any = getattr(SourceStage, "start_after")  # noqa: B009 - for type checkers, which cannot know of what
+        source: SourceStage[Any] = first  # pyright: ignore[reportUnknownVariableType]
+        if type(source).start_after is by_base:
+            return None
+        try:
+            return source.start_after(await run_sync(self._last_position, store))
+        except ConnectError as error:
+            self._failed = (0, error)
+            return None
+
+    def _last_position(self, store: Store) -> Position | None:
+        """Return where the last completed run of the pipeline ended."""
+        completed = store.runs(pipeline=self._pipeline, status=RunStatus.COMPLETED, limit=1)
+        checkpoint = store.last_checkpoint(completed[0].run) if completed else None
+        return None if checkpoint is None else checkpoint.position
 
     def _take(self, request: RunRequest) -> tuple[Store, Lease]:
         """Open the store and take the run; whoever ends the attempt waits for this, though nobody waits for its answer.
@@ -250,10 +277,11 @@ class DurableRun:
 
     async def _keep_rejects(self, batches: RunBatches, runs: Sequence[StageRun]) -> None:
         """Keep what there is to keep of a run that loads nothing anywhere: it is all one batch."""
-        barrier = batches.last_barrier()
+        barrier = batches.last_barrier(runs[0].position if runs else None)
         barrier.pass_by(runs)
         await batches.prepare(barrier)
         batches.committed()
+        await tell_committed(runs, barrier.position)
 
     async def _conclude(self, batches: RunBatches) -> StageResult[Any]:
         """Do what is left of a run whose last batch is committed, and that was killed before it could say so."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mainstem.endpoints import Guarantee, SinkStage
+from mainstem.endpoints import Guarantee, SinkStage, SourceStage
 from mainstem.errors import GuaranteeError, StoreError
 from mainstem.stage import PipelineStage
 from mainstem.stage_run import unique_names
@@ -32,6 +32,11 @@ def guarantee_of(stages: Sequence[PipelineStage[Any, Any]], names: Sequence[str]
             "again when the run is resumed: end in that sink, or load into it in a run of its own"
         )
     name, sink = sinks[0]
+    first = stages[0]
+    if isinstance(first, SourceStage) and first.acknowledges:
+        return at_least_once, (
+            f"its source {names[0]!r} is told what is committed after the fact, and gives again what it was not told of"
+        )
     if sink.durable_guarantee is exactly_once:
         return exactly_once, ""
     return sink.durable_guarantee, (

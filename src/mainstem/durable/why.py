@@ -140,6 +140,8 @@ async def explain_record(
     if not isinstance(first, SourceStage):
         raise TraceError(f"pipeline {pipeline.name!r} begins with no source, so its records cannot be read again")
     source: SourceStage[Any] = first  # pyright: ignore[reportUnknownVariableType]
+    if source.acknowledges:
+        raise TraceError(f"source {names[0]!r} lets go of records once they are committed, so none can be read again")
     found = await find_record(source, names[0], position, where)
     ledger = _Ledger(store, pipeline.name, run_id)
     known = ledger.at_beginning(names, found)

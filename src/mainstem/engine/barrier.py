@@ -84,17 +84,22 @@ class Batches(Protocol):
         """Return the sink's part in the run."""
         ...
 
-    def end_batch(self, records: int, position: Position | None) -> Barrier | None:
+    def end_batch(self, records: int, position: Position | None, *, wanted: bool = False) -> Barrier | None:
         """Return a barrier if the batch is to end here.
 
         Args:
             records: How many were read since the barrier before.
             position: Where the source is.
+            wanted: Whether the source waits for its end.
         """
         ...
 
-    def last_barrier(self) -> Barrier:
-        """Return the barrier for the end of the input."""
+    def last_barrier(self, position: Position | None = None) -> Barrier:
+        """Return the barrier for the end of the input.
+
+        Args:
+            position: Where the source is; ``None`` if nothing was read since the barrier before.
+        """
         ...
 
     async def prepare(self, barrier: Barrier) -> None:

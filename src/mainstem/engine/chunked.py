@@ -23,7 +23,9 @@ from mainstem.engine.hand_off import HandOff
 from mainstem.engine.layout import Layout, Section
 from mainstem.engine.line import Demand, Line, StageFailed, put_together
 from mainstem.engine.plan import overlaps_calls
+from mainstem.engine.source_commits import tell_committed
 from mainstem.engine.stage_errors import StageErrors
+from mainstem.errors import ConnectError
 from mainstem.faults import fault
 from mainstem.frame_data import Gathered
 from mainstem.hooks import Hooks
@@ -160,20 +162,17 @@ class ChunkedRun:
             return min([self.chunk_size, *wanted])
 
         before, reader = source, None
+        in_batches = len(self.layouts) == 1 and end is not None and isinstance(end.state, BatchLoad)
+        batches = self._batches if in_batches else None
         if source is None:
             reader = Reader(room)
             self.reader = self.reader or reader
             first = next((run for runs in sections for run in runs), end)
             chunks = self._read(reader, data, first)
         else:
-            chunks = self._watch_source(source, self._read_source(source, data, room))
-        if (
-            self._batches is not None
-            and len(self.layouts) == 1
-            and end is not None
-            and isinstance(end.state, BatchLoad)
-        ):
-            chunks = self._in_batches(self._batches, source, chunks)
+            chunks = self._watch_source(source, self._read_source(source, data, room, in_batches=batches is not None))
+        if batches is not None:
+            chunks = self._in_batches(batches, source, chunks)
         for section, runs, wanted in zip(layout.sections, sections, demands, strict=True):
             chunks = self._hand_off(chunks, section.ahead, before, runs[0] if runs else end)
             if section.overlaps:
@@ -206,12 +205,20 @@ class ChunkedRun:
             raise reader.error
         raise StageFailed(first, first.interrupt(reader.error))
 
-    async def _read_source(self, source: StageRun, data: Any, room: Callable[[int], int]) -> Chunks:
+    async def _read_source(
+        self, source: StageRun, data: Any, room: Callable[[int], int], *, in_batches: bool
+    ) -> Chunks:
         start = None if self._batches is None else self._batches.start
         try:
             async with closing(read_source(source, data, room, self.chunk_size, start)) as chunks:
                 async for chunk in chunks:
                     yield chunk
+                    if source.wants_commit and not in_batches:
+                        raise ConnectError(
+                            f"source {source.name!r} has {source.progress.records_in:,} records unacknowledged and "
+                            "gives no more before they are committed, which this run does at its end only: give it a "
+                            "store, and a sink as the last stage, so that it commits batch by batch; or allow more"
+                        )
         except Exception as error:
             of_a_record = any(entry.error is error and entry.index is not None for entry in source.context.errors)
             source.account(0, 1 if of_a_record else 0, 0)
@@ -225,7 +232,9 @@ class ChunkedRun:
             async for chunk in chunks:
                 yield chunk
                 read = read + len(chunk) if source is None else source.progress.records_in
-                barrier = batches.end_batch(read - ended, {"record": read} if source is None else source.position)
+                position = {"record": read} if source is None else source.position
+                wanted = source is not None and source.wants_commit
+                barrier = batches.end_batch(read - ended, position, wanted=wanted)
                 if barrier is not None:
                     barrier.pass_by([] if source is None else [source])
                     yield barrier
@@ -339,7 +348,7 @@ class ChunkedRun:
                 else:
                     records.add(chunk)
             assert self._batches is not None
-            barrier = self._batches.last_barrier()
+            barrier = self._batches.last_barrier(self.stage_runs[0].position)
             barrier.pass_by([each for each in self.stage_runs if each is not run])
             await self._load_batch(run, load, put_together(records, run), barrier)
             return await self._finish(run)
@@ -361,6 +370,7 @@ class ChunkedRun:
         _require(run, await run.call(load.commit))
         fault("batch committed")
         self._batches.committed()
+        await tell_committed(self.stage_runs, barrier.position)
 
     async def _feed_all(self, run: StageRun, chunks: closing[Sequence[Any]]) -> None:
         async for chunk in chunks:

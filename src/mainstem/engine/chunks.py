@@ -253,7 +253,7 @@ async def read_source(
                 source.account(0, 0, spent)
                 break
             source.account(len(chunk.records), chunk.records_failed, spent)
-            source.position = chunk.position
+            source.position, source.wants_commit = chunk.position, chunk.wants_commit
             records: Any = chunk.records
             yield records if type(records) is list or is_frame(records) else list(records)
             yielded = await _give_turn(yielded)
