@@ -27,7 +27,7 @@ from mainstem.engine.source_commits import tell_committed
 from mainstem.engine.stage_errors import StageErrors
 from mainstem.errors import ConnectError
 from mainstem.faults import fault
-from mainstem.frame_data import Gathered
+from mainstem.frame_data import Gathered, is_frame
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
@@ -374,7 +374,7 @@ class ChunkedRun:
 
     async def _feed_all(self, run: StageRun, chunks: closing[Sequence[Any]]) -> None:
         async for chunk in chunks:
-            if len(chunk):
+            if len(chunk) or is_frame(chunk):  # a frame without rows has columns
                 await self._call_before(run, chunk)
                 _require(run, await run.feed(chunk))
 

@@ -9,7 +9,17 @@ import polars as pl
 
 from mainstem import LoadReport, MapStage, Pipeline
 from mainstem.connect import ArrowSource, CsvSource, ParquetSource, TableSink
-from mainstem.frames import FrameDedupeStage, FrameStage, FrameValidateStage, ToFrames, ToRecords
+from mainstem.frames import (
+    FrameAggregateStage,
+    FrameCount,
+    FrameDedupeStage,
+    FrameMean,
+    FrameStage,
+    FrameTopStage,
+    FrameValidateStage,
+    ToFrames,
+    ToRecords,
+)
 
 
 @dataclass
@@ -33,3 +43,5 @@ loaded = Pipeline[None, LoadReport]("loaded").add_stage(deduplicated >> TableSin
 assert_type(loaded.run().data, LoadReport | None)
 assert_type(ParquetSource("in.parquet", as_frames=True), ParquetSource[Any, pl.DataFrame])
 assert_type(ArrowSource("in.arrow", record_type=Row), ArrowSource[Row, list[Row]])
+delays = FrameAggregateStage({"flights": FrameCount(), "late": FrameMean(pl.col("delay") / 60)}, by=["origin", "dest"])
+assert_type(checked.add_stage(delays).add_stage(FrameTopStage(3, by="late")).run().data, pl.DataFrame | None)

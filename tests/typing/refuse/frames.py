@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from mainstem import MapStage
+from mainstem import Count, MapStage
 from mainstem.connect import CsvSource
-from mainstem.frames import FrameStage, FrameValidateStage, ToRecords
+from mainstem.frames import FrameAggregateStage, FrameStage, FrameSum, FrameTopStage, FrameValidateStage, ToRecords
 
 
 def length(name: str) -> int:
@@ -22,3 +22,6 @@ CsvSource("in.csv", as_frames=True) >> MapStage(length)  # expect: arg-type, rep
 uppercase >> ToRecords() >> MapStage(length)  # expect: arg-type, reportOperatorIssue
 FrameStage("name")  # expect: arg-type, reportArgumentType
 FrameValidateStage({"no name": True})  # expect: dict-item, reportArgumentType
+FrameAggregateStage({"flights": Count()})  # expect: dict-item, reportArgumentType
+FrameSum(3)  # expect: arg-type, reportArgumentType
+FrameTopStage(3, by="late") >> MapStage(length)  # expect: arg-type, reportOperatorIssue
