@@ -21,7 +21,7 @@ from mainstem import (
     SourceChunk,
     SourceStage,
 )
-from mainstem.endpoints import CHUNK_SIZE
+from mainstem.endpoints import CHUNK_SIZE, LOADED_AT_ONCE
 from runs import Abort, check_accounts, execute, pipeline_of, run
 
 pytestmark = pytest.mark.anyio
@@ -117,12 +117,11 @@ async def test_a_source_can_start_from_a_position_an_earlier_chunk_came_with() -
 
 def test_a_sink_writes_in_chunks_commits_once_and_reports() -> None:
     sink = Memory()
-    result = run(sink, data=iter(range(2 * CHUNK_SIZE + 1)), entered=2 * CHUNK_SIZE + 1)
-    assert result.data == LoadReport(
-        target="memory", records_loaded=2 * CHUNK_SIZE + 1, guarantee=Guarantee.AT_LEAST_ONCE
-    )
-    assert sink.committed == list(range(2 * CHUNK_SIZE + 1))
-    assert sink.log == ["begin", f"write {CHUNK_SIZE}", f"write {CHUNK_SIZE}", "write 1", "commit"]
+    count = 2 * LOADED_AT_ONCE + 1
+    result = run(sink, data=iter(range(count)), entered=count)
+    assert result.data == LoadReport(target="memory", records_loaded=count, guarantee=Guarantee.AT_LEAST_ONCE)
+    assert sink.committed == list(range(count))
+    assert sink.log == ["begin", f"write {LOADED_AT_ONCE}", f"write {LOADED_AT_ONCE}", "write 1", "commit"]
 
 
 def test_an_empty_load_is_committed_too() -> None:

@@ -40,6 +40,9 @@ Position: TypeAlias = Mapping[str, Any]
 
 CHUNK_SIZE = 1000
 """Records in a chunk, where nobody says otherwise: what is paid per chunk vanishes, and it stays in the cache."""
+LOADED_AT_ONCE = 250
+"""Records in a chunk on their way into a sink: they are let go of before the garbage collector takes them for old,
+which with many objects a record costs more than what is paid per chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +279,7 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
     """
 
     guarantee: ClassVar[Guarantee] = Guarantee.AT_LEAST_ONCE
-    chunk_size: ClassVar[int] = CHUNK_SIZE
+    chunk_size: ClassVar[int] = LOADED_AT_ONCE
 
     @property
     @abstractmethod
@@ -373,10 +376,17 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
         )
 
 
-def chunk_size_into(stages: Sequence[PipelineStage[Any, Any]]) -> int:
-    """Return how many records of the input a run takes at a time that hands its output to nobody but a sink, if any."""
+def chunk_size_into(stages: Sequence[PipelineStage[Any, Any]], *, to_workers: bool) -> int:
+    """Return how many records of the input a run takes at a time that hands its output to nobody but a sink, if any.
+
+    Args:
+        stages: The stages.
+        to_workers: Whether records may go to worker processes, in pieces that are no larger than a chunk.
+    """
     last: Any = stages[-1] if stages else None
-    return max(CHUNK_SIZE, last.chunk_size) if isinstance(last, SinkStage) else CHUNK_SIZE
+    if not isinstance(last, SinkStage):
+        return CHUNK_SIZE
+    return max(CHUNK_SIZE, last.chunk_size) if to_workers else last.chunk_size
 
 
 class Load:

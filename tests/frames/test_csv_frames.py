@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.connect.poison import CSV, LINES, POSITIONS
 
+from mainstem import ConnectError
 from mainstem.connect import csv_frames
 from mainstem.connect.block_file import BlockFile
 from mainstem.connect.csv_frames import CsvFrameReader
 from mainstem.connect.csv_reader import CsvReader
 from mainstem.connect.csv_rows import CsvFormat
-from mainstem.connect.frame_fields import fields_of
+from mainstem.connect.frame_fields import FieldColumn, fields_of
 from mainstem.connect.line_file import LineFile, LinePosition
 
 pytestmark = pytest.mark.extras
@@ -156,6 +157,88 @@ def test_texts_become_what_the_fields_hold(tmp_path: Path) -> None:
         (2, "3", "x"),
         (3, "", "x"),
         (4, "5", "x"),
+    ]
+
+
+@dataclass
+class Numbers:
+    n: int
+    m: int | None
+    x: float | None
+
+
+@dataclass
+class Single:
+    n: int
+
+
+NUMBER = st.one_of(
+    st.text(st.sampled_from("0179+-.e \t"), max_size=4),
+    st.sampled_from(
+        ["", "NA", "-", "12", " 12", "\t1", '" 3"', '"4"', '"NA"', "1e3", "nan", "inf", "9223372036854775808"]
+    ),
+)
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.lists(NUMBER, min_size=3, max_size=3), max_size=4),
+    st.sampled_from([("",), ("", "NA"), ("NA",), (), ("", "NA", "-")]),
+)
+@example([["1", "1", "1"], ["1", "", "NA"]], ("", "NA"))
+@example([["1", "", ""]], ("NA",))
+@example([["1", " 1", "1"]], ("",))
+@example([["1", "1", "1"], [" 1", "1", "1"]], ("",))
+@example([[" 1", "1", "1"]], ("",))
+@example([["1", "1", '" 1"']], ("",))
+def test_numbers_are_those_of_their_texts(tmp_path: Path, lines: list[list[str]], nulls: tuple[str, ...]) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("n,m,x\n" + "".join(",".join(cells) + "\n" for cells in lines), newline="")
+    found = read_frames(path, fields=fields_of(Numbers, nulls))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FieldColumn, "parsed_type", lambda _: None)
+        assert repr(found) == repr(read_frames(path, fields=fields_of(Numbers, nulls)))
+
+
+def test_what_polars_would_read_in_another_way_it_is_not_asked_to() -> None:
+    kinds = {
+        nulls: FieldColumn(int, nulls).parsed_type() for nulls in [(), ("",), ("", "NA"), ("NA",), ("", "NA", "-")]
+    }
+    assert [nulls for nulls, kind in kinds.items() if kind is None] == [("NA",), ("", "NA", "-")]
+    assert FieldColumn(str, ()).parsed_type() is FieldColumn(date, ()).parsed_type() is None
+
+
+@pytest.mark.parametrize("content", ["n\n1\n\n2\n", "n\n1\n\n\n", 'n\n"1"\n\n2', "n\n1\r\n\r\n2\r\n"])
+def test_blank_lines_of_a_single_column_are_passed_over(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text(content, newline="")
+    assert read_frames(path)[0] == read_records(path)[0]
+    assert read_frames(path, fields=fields_of(Single, ()))[0] == [{"n": int(n)} for n in "12"[: content.count("2") + 1]]
+
+
+def test_a_line_that_grows_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("n\n1\n2")
+    reader = CsvFrameReader(BlockFile(path), CsvFormat(",", "utf-8"), None)
+    reader.read_header()
+    assert reader.read_chunk(1000) is not None
+    with path.open("a") as file:
+        file.write("3\n4\n")
+    with pytest.raises(ConnectError, match="it grows"):
+        list(iter(lambda: reader.read_chunk(1000), None))
+    reader.close()
+
+
+def test_numbers_are_read_by_polars_where_nothing_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("texts were turned into numbers")
+
+    path = tmp_path / "in.csv"
+    path.write_text("n,m,x\n1,NA,2.5\n2,,\n")
+    monkeypatch.setattr(FieldColumn, "expression", refuse)
+    assert read_frames(path, fields=fields_of(Numbers, ("", "NA")))[0] == [
+        {"n": 1, "m": None, "x": 2.5},
+        {"n": 2, "m": None, "x": None},
     ]
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from io import BytesIO
 
-from mainstem.connect.line_file import LineFile
+from mainstem.connect.line_file import LineFile, LinePosition
 
 
 class BlockFile(LineFile):
@@ -35,7 +35,7 @@ class BlockFile(LineFile):
         if not block.endswith(b"\n"):
             block += self._stream.readline()
         more: list[bytes] = []
-        open_quotes = block.count(b'"') % 2
+        open_quotes = block.count(b'"') % 2 if b'"' in block else 0
         left = csv.field_size_limit()
         while open_quotes and left > 0 and (line := self._stream.readline()):
             more.append(line)
@@ -49,8 +49,14 @@ class BlockFile(LineFile):
         Raises:
             ConnectError: If one of its lines was read before its writer had come to its end.
         """
-        self.taken += _lines_of(block)
-        self.settle(records)
+        at = self.position
+        byte = at.byte + len(block)
+        if self._watch is not None and byte >= self._watch.size:
+            self.taken += _lines_of(block)  # the last lines, at which it is to be looked
+            self.settle(records)
+        else:
+            lines = block.count(b"\n") + (not block.endswith(b"\n"))
+            self.position = LinePosition(byte, at.record + records, at.line + lines)
 
     def put_back(self, block: bytes) -> None:
         """Let the lines of a block be taken again, one by one."""

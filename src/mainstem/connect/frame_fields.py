@@ -23,12 +23,25 @@ class FieldColumn:
     Args:
         kind: ``str``, ``int``, ``float``, ``bool``, ``date``, ``time`` or ``datetime``.
         null_values: Texts that stand for null; none if there may be no null.
+
+    Attributes:
+        null_values: As above.
     """
 
     def __init__(self, kind: type[Any], null_values: Collection[str]) -> None:
         self._kind = kind
-        self._null_values = list(null_values)
+        self.null_values = list(null_values)
         self.described = kind.__name__
+
+    def parsed_type(self) -> Any:
+        """Return the type of the column if Polars reads it from the cells of a CSV file as ``expression`` would.
+
+        ``None`` if not: Polars knows one text for null beside the empty one, which it always takes for that.
+        """
+        others = [text for text in self.null_values if text]
+        if self._kind not in (int, float) or len(others) > 1 or (others and "" not in self.null_values):
+            return None
+        return import_polars(_PURPOSE).Int64 if self._kind is int else import_polars(_PURPOSE).Float64
 
     def expression(self, name: str) -> polars.Expr:
         """Return the expression that makes the column of the texts in the column of this name."""
@@ -36,8 +49,8 @@ class FieldColumn:
         column, kind = polars.col(name), self._kind
         if kind is str:
             return column  # type: ignore[no-any-return]
-        if self._null_values:
-            column = polars.when(column.is_in(self._null_values)).then(None).otherwise(column)
+        if self.null_values:
+            column = polars.when(column.is_in(self.null_values)).then(None).otherwise(column)
         if kind is bool:
             lowered = column.str.to_lowercase()
             made = polars.when(lowered.is_in(["true", "1"])).then(True).when(lowered.is_in(["false", "0"])).then(False)
@@ -52,8 +65,8 @@ class FieldColumn:
 
     def failures(self, texts: polars.Series, made: polars.Series) -> polars.Series:
         """Return for each row whether its text stands for nothing that the column holds."""
-        if self._null_values and self._kind is not str:
-            return made.is_null() & ~texts.is_in(self._null_values)
+        if self.null_values and self._kind is not str:
+            return made.is_null() & ~texts.is_in(self.null_values)
         return made.is_null()
 
 

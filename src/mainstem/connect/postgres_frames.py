@@ -5,7 +5,7 @@ Source: the library ``pgpq``, which does the encoding; this says which frames it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mainstem.connect.postgres_columns import Column
@@ -13,13 +13,14 @@ from mainstem.connect.postgres_columns import Column
 if TYPE_CHECKING:
     import polars
 
+_ENCODED_AT_ONCE = 4096
 _INTEGERS = {"int2": "Int16", "int4": "Int32", "int8": "Int64"}
 _AS_THEY_ARE = {"bool": "Boolean", "date": "Date", "bytea": "Binary", "float4": "Float32", "float8": "Float64"}
 _TEXTS = ("text", "varchar", "citext")
 _TIMES = {"timestamp": None, "timestamptz": "UTC"}
 
 
-def encoded(frame: polars.DataFrame, columns: Sequence[Column]) -> list[bytes] | None:
+def encoded(frame: polars.DataFrame, columns: Sequence[Column]) -> Iterator[bytes] | None:
     """Return a frame as what COPY reads, in pieces; ``None`` if its rows have to be looked at one by one.
 
     Args:
@@ -39,12 +40,16 @@ def encoded(frame: polars.DataFrame, columns: Sequence[Column]) -> list[bytes] |
     import polars
 
     frame_of_arrow: Any = polars.DataFrame(fitted)
-    table: Any = frame_of_arrow.to_arrow(compat_level=polars.CompatLevel.oldest())
-    encoder: Any = pgpq.ArrowToPostgresBinaryEncoder(table.schema)
-    pieces: list[bytes] = [encoder.write_header()]
-    pieces += [encoder.write_batch(batch) for batch in table.to_batches()]
-    pieces.append(encoder.finish())
-    return pieces
+    return _pieces(frame_of_arrow.to_arrow(compat_level=polars.CompatLevel.oldest()), pgpq.ArrowToPostgresBinaryEncoder)
+
+
+def _pieces(table: Any, encoder_of: Any) -> Iterator[bytes]:
+    """Encode a table piece by piece: the server takes one while the next is made."""
+    encoder: Any = encoder_of(table.schema)
+    yield encoder.write_header()
+    for batch in table.to_batches(max_chunksize=_ENCODED_AT_ONCE):
+        yield encoder.write_batch(batch)
+    yield encoder.finish()
 
 
 def _fitted(series: polars.Series, column: Column) -> polars.Series | None:

@@ -112,7 +112,7 @@ class PostgresLoad(EvolvingLoad[Column]):
             set_aside(positions, self._insert_by_halves(rows, 0, error), unfit)
         failures += unfit
 
-    def _encoded(self, rows: FrameRows) -> list[bytes] | None:
+    def _encoded(self, rows: FrameRows) -> Iterator[bytes] | None:
         """Return the rows of a frame as they are sent; ``None`` if each is to be looked at."""
         assert self._reader is not None
         if self._types is None or set(rows.frame.columns) != set(self._reader.columns):

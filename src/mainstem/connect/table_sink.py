@@ -101,8 +101,6 @@ class TableSink(SinkStage[T_contra]):
         (1, 'at-least-once')
     """
 
-    chunk_size = 5000  # each write goes through a thread, which costs as much as inserting some 100 rows
-
     @overload
     def __init__(
         self: TableSink[Any],

@@ -91,7 +91,7 @@ class DurableRun:
         self._sink: SinkStage[Any] | None = last if isinstance(last, SinkStage) else None
         self.guarantee, reason = guarantee_of(stages, names)
         check_guarantee(durability.guarantee, self.guarantee, reason, pipeline)
-        chunk_size = chunk_size_into(stages)
+        chunk_size = chunk_size_into(stages, to_workers=workers is not None)
         self.chunk_size = min(chunk_size, durability.commit_records or chunk_size)
         self.layouts: Sequence[Layout] = lay_out(
             stages,

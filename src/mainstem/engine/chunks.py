@@ -255,8 +255,10 @@ async def read_source(
             source.account(len(chunk.records), chunk.records_failed, spent)
             source.position, source.wants_commit = chunk.position, chunk.wants_commit
             records: Any = chunk.records
-            yield records if type(records) is list or is_frame(records) else list(records)
+            # A turn before the chunk is handed over, not after it: a source that reads in a thread is to begin the
+            # next read before whoever takes this chunk keeps the event loop busy with it.
             yielded = await _give_turn(yielded)
+            yield records if type(records) is list or is_frame(records) else list(records)
 
 
 async def _give_turn(yielded: float) -> float:

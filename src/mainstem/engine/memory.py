@@ -107,7 +107,7 @@ class MemoryRun:
         part = slice(positions.start, positions.stop)
         stages = self._stages[part]
         alongside = isinstance(stages[0], SourceStage) and isinstance(stages[-1], SinkStage)
-        self.chunk_size = chunk_size_into(stages)
+        self.chunk_size = chunk_size_into(stages, to_workers=self._workers is not None)
         layouts = lay_out(
             stages,
             alongside=alongside,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mainstem.context import PipelineContext
 from mainstem.errors import StageContractError
 from mainstem.frame_data import import_polars, is_frame
-from mainstem.frames.frame_stage import frame_type, whole_frame
+from mainstem.frames.frame_stage import frame_type, whole_frame, worked_on
 from mainstem.frames.hashes import SortedRuns, hashes_of, packed, unpacked
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage
@@ -92,7 +92,7 @@ class _SeenKeys(GrowingState[Any, Any]):
         frame = whole_frame(records)
         if not is_frame(frame):
             return StageResult(data=frame)
-        passed = self._first_of_each(frame)
+        passed = await worked_on(self._first_of_each, frame)
         return StageResult(
             data=passed,
             duration_ms=(perf_counter() - started) * 1000,

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from anyio.to_thread import run_sync
+from typing_extensions import TypeVar
+
 from mainstem.context import PipelineContext
 from mainstem.errors import StageContractError, add_note_once
 from mainstem.frame_data import concatenated, frames_of, import_polars, is_frame
@@ -16,8 +19,14 @@ from mainstem.stages.function_kind import describe_function
 if TYPE_CHECKING:
     import polars
 
+V = TypeVar("V")
+
 Frame: TypeAlias = "polars.DataFrame"
 FrameFunction: TypeAlias = "Callable[[polars.DataFrame], polars.DataFrame | polars.LazyFrame]"
+
+
+_LARGE = 10_000
+"""Rows that take longer to work on than a thread takes to begin."""
 
 
 def whole_frame(data: Any) -> Any:
@@ -39,6 +48,16 @@ def whole_frame(data: Any) -> Any:
     )
 
 
+async def worked_on(function: Callable[[Any], V], frame: polars.DataFrame) -> V:
+    """Return what a function gives for a frame; for a large one it is called in a thread.
+
+    Polars lets go of the interpreter while it works, so that the source and the sink of a run go on meanwhile.
+    """
+    if frame.height < _LARGE:
+        return function(frame)
+    return await run_sync(function, frame)
+
+
 def frame_type() -> Any:
     """Return the class of frames, for annotations that are read at run time."""
     return import_polars("A stage of frames").DataFrame
@@ -53,7 +72,8 @@ class FrameStage(PipelineStage["polars.DataFrame", "polars.DataFrame"]):
 
     What it gives for a row may depend on nothing but that row, for the data comes in frames that are cut anywhere.
     Rows that a function leaves out count as filtered. Work that needs all rows (a sort, say) says ``whole=True``: it
-    then gets them as one frame, and a stream has to wait for its end.
+    then gets them as one frame, and a stream has to wait for its end. Large frames are worked on in a thread, one
+    after the other.
 
     Args:
         operation: A function that takes a ``polars.DataFrame`` and gives one, or a ``LazyFrame``; or one or several
@@ -109,7 +129,7 @@ class FrameStage(PipelineStage["polars.DataFrame", "polars.DataFrame"]):
         if not is_frame(frame):
             return StageResult(data=frame)
         try:
-            given = self._apply(frame)
+            given = await worked_on(self._apply, frame)
         except Exception as error:
             if self._function is not None:
                 add_note_once(error, f"in {describe_function(self._function)}")

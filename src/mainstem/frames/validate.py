@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mainstem.context import PipelineContext
 from mainstem.errors import ValidationError, add_note_once
 from mainstem.frame_data import import_polars, is_frame
-from mainstem.frames.frame_stage import frame_type, whole_frame
+from mainstem.frames.frame_stage import frame_type, whole_frame, worked_on
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
 
@@ -72,20 +72,25 @@ class FrameValidateStage(PipelineStage["polars.DataFrame", "polars.DataFrame"]):
         frame = whole_frame(data)
         if not is_frame(frame):
             return StageResult(data=frame)
-        answers = self._answers(frame)
-        passes = import_polars("FrameValidateStage").all_horizontal(answers.columns)
-        good = answers.select(passes.alias("good"))["good"]
-        refused = (~good).arg_true().to_list()
+        answers, refused, passed = await worked_on(self._judge, frame)
         error = self._reject(frame, answers, refused, context)
         handled = frame.height if error is None else refused[0]
         return StageResult(
-            data=(frame.filter(good) if refused else frame) if error is None else None,
+            data=passed if error is None else None,
             success=error is None,
             error=error,
             duration_ms=(perf_counter() - started) * 1000,
             records_processed=handled - len(refused) if error is None else handled,
             records_failed=len(refused) if error is None else 1,
         )
+
+    def _judge(self, frame: polars.DataFrame) -> tuple[polars.DataFrame, list[int], polars.DataFrame]:
+        """Return what the rules say of each row, which rows are refused, and the others."""
+        answers = self._answers(frame)
+        passes = import_polars("FrameValidateStage").all_horizontal(answers.columns)
+        good = answers.select(passes.alias("good"))["good"]
+        refused: list[int] = (~good).arg_true().to_list()
+        return answers, refused, frame.filter(good) if refused else frame
 
     def _answers(self, frame: polars.DataFrame) -> polars.DataFrame:
         """Return a column of truth values for each rule, by its number.
