@@ -22,6 +22,9 @@ if (
 
     __all__ = ["postgres_server", "postgres_url"]
 
+if find_spec("ray") is not None:
+    from tests.ray_runner.ray_cluster import ray_cluster as ray_cluster
+
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:

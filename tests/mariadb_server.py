@@ -19,6 +19,7 @@ from typing import Any
 
 import pymysql
 import pytest
+from tests.debian_packages import require
 
 _USER = "mysql" if os.geteuid() == 0 else None
 _PR_SET_PDEATHSIG = 1
@@ -27,22 +28,11 @@ WITH_PASSWORD = "with_password"
 """A user who is asked for a password: ``right``."""
 
 
-def _install() -> None:
-    """Install the server on a Debian that has none, where this is the superuser."""
-    if shutil.which("mariadbd"):
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise RuntimeError("the tests of MariaDB need its server: apt-get install mariadb-server")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "--no-install-recommends", "-y", "mariadb-server"]):
-        subprocess.run(["apt-get", "-q", *command], check=True, capture_output=True, env=environment)
-
-
 class MariadbServer:
     """A server of its own data, without password for root."""
 
     def __init__(self) -> None:
-        _install()
+        require("mariadbd", "mariadb-server")
         self._folder = Path(tempfile.mkdtemp(prefix="mainstem-mariadb-"))
         if _USER is not None:
             shutil.chown(self._folder, _USER, _USER)

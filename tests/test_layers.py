@@ -26,7 +26,7 @@ FLOORS = [
     ["stages"],
     ["store"],
     ["engine", "connect"],
-    ["frames"],
+    ["brokers", "frames", "ray_runner"],
     ["durable"],
     ["streaming"],
     ["pipeline_run"],

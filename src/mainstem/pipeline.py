@@ -36,7 +36,7 @@ from mainstem.stages.tap import TapStage
 from mainstem.stages.validate import ValidateStage
 from mainstem.streaming import PipelineStream
 from mainstem.typecheck import RecordNet, check_join, fits, share_to_check, show
-from mainstem.workers import Workers
+from mainstem.workers import Runner, Workers
 
 In_contra = TypeVar("In_contra", contravariant=True)
 Out = TypeVar("Out")
@@ -169,6 +169,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             *,
             context: PipelineContext | None = None,
             workers: int | Workers | None = None,
+            runner: Runner | None = None,
             **options: Unpack[RunOptions],
         ) -> PipelineResult[Any]:
             """Run the stages on ``data``, in memory; with a ``store`` or a ``run_id`` durably.
@@ -185,6 +186,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
                     ``mainstem[processes]``. Their functions may be any, lambdas included, that hold nothing which
                     belongs to this process alone (a lock, an open file); the same goes for records. Where sending
                     takes longer than working, all stays in this process, and a note in the result says so.
+                runner: Where else the same work is done, such as ``RayRunner()``; instead of ``workers``.
                 options: What makes the run durable, and how many records may be rejected: see ``RunOptions``.
 
             Returns:
@@ -205,7 +207,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             """
             self._check_output()
             context = PipelineContext() if context is None else context
-            return await self._begin_run(context, workers, options).execute(data)
+            return await self._begin_run(context, Runner.or_workers(runner, workers), options).execute(data)
 
         def run(
             self,
@@ -213,6 +215,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             *,
             context: PipelineContext | None = None,
             workers: int | Workers | None = None,
+            runner: Runner | None = None,
             **options: Unpack[RunOptions],
         ) -> PipelineResult[Any]:
             """Do what ``execute`` does, and wait for it; for code that is not async.
@@ -226,7 +229,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             async def execute() -> None:
                 # Not returned: asyncio's run() makes the text of its task, the result with all its records included,
                 # when it puts its signal handler back (signal.signal() looks it up in an Enum).
-                results.append(await self.execute(data, context=context, workers=workers, **options))
+                results.append(await self.execute(data, context=context, workers=workers, runner=runner, **options))
 
             anyio.run(execute)
             return results[0]
@@ -241,6 +244,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             max_in_flight: int | None = None,
             bounded: bool = False,
             workers: int | Workers | None = None,
+            runner: Runner | None = None,
         ) -> PipelineStream[Any]:
             """Run the stages as a stream: chunk by chunk, in bounded memory, with the answer that ``execute`` gives.
 
@@ -258,6 +262,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
                 max_in_flight: The most chunks that there may be at a time between the input and whoever takes the
                     output, at least 2; by default as many as keep all parts busy, see the stream's ``max_in_flight``.
                 workers: How many processes may share the work, as for ``execute``.
+                runner: Where else the same work is done, as for ``execute``.
                 bounded: Refuse stages that need their whole input, before anything is read.
 
             Returns:
@@ -292,7 +297,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
                 from mainstem.engine.plan import refuse_unbounded
 
                 refuse_unbounded(self._stages, unique_names(self._stages))
-            run = self._begin_run(PipelineContext() if context is None else context, workers)
+            run = self._begin_run(PipelineContext() if context is None else context, Runner.or_workers(runner, workers))
             return run.stream(source, chunk_size=chunk_size, ordered=ordered, max_in_flight=max_in_flight)
 
     def _set_up(self, name: str, event_bus: EventBus | None, hook_timeout: float, check: Check | None) -> None:
@@ -442,7 +447,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
         return await self._begin_run(context.child(name, pipeline_id=new_id())).execute(data)
 
     def _begin_run(
-        self, context: PipelineContext, workers: int | Workers | None = None, options: RunOptions | None = None
+        self, context: PipelineContext, workers: Workers | None = None, options: RunOptions | None = None
     ) -> PipelineRun:
         durability = None
         if options:
@@ -465,7 +470,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             nets,
             self._event_bus,
             self._event_source,
-            Workers.of(workers),
+            workers,
             durability,
             options.get("secret_fields", ()) if options else (),
         )

@@ -12,7 +12,7 @@ from mainstem.durable.options import RunOptions
 from mainstem.result import PipelineResult
 from mainstem.retry import RetryPolicy
 from mainstem.streaming import PipelineStream
-from mainstem.workers import Workers
+from mainstem.workers import Runner, Workers
 
 In_contra = TypeVar("In_contra", contravariant=True)
 Out_co = TypeVar("Out_co", covariant=True)
@@ -40,6 +40,7 @@ class Execute(Protocol[In_contra, Out_co]):
         *,
         context: PipelineContext | None = None,
         workers: int | Workers | None = None,
+        runner: Runner | None = None,
         **options: Unpack[RunOptions],
     ) -> PipelineResult[Out_co]: ...
 
@@ -53,6 +54,7 @@ class ExecuteFromSource(Protocol[Out_co]):
         *,
         context: PipelineContext | None = None,
         workers: int | Workers | None = None,
+        runner: Runner | None = None,
         **options: Unpack[RunOptions],
     ) -> PipelineResult[Out_co]: ...
 
@@ -66,6 +68,7 @@ class Run(Protocol[In_contra, Out_co]):
         *,
         context: PipelineContext | None = None,
         workers: int | Workers | None = None,
+        runner: Runner | None = None,
         **options: Unpack[RunOptions],
     ) -> PipelineResult[Out_co]: ...
 
@@ -79,6 +82,7 @@ class RunFromSource(Protocol[Out_co]):
         *,
         context: PipelineContext | None = None,
         workers: int | Workers | None = None,
+        runner: Runner | None = None,
         **options: Unpack[RunOptions],
     ) -> PipelineResult[Out_co]: ...
 
@@ -96,6 +100,7 @@ class Stream(Protocol[T_contra, Out_co]):
         max_in_flight: int | None = None,
         bounded: bool = False,
         workers: int | Workers | None = None,
+        runner: Runner | None = None,
     ) -> PipelineStream[Out_co]: ...
 
 
@@ -112,6 +117,7 @@ class StreamFromSource(Protocol[Out_co]):
         max_in_flight: int | None = None,
         bounded: bool = False,
         workers: int | Workers | None = None,
+        runner: Runner | None = None,
     ) -> PipelineStream[Out_co]: ...
 
 

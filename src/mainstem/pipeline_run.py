@@ -22,6 +22,7 @@ from mainstem.engine.line import StageFailed
 from mainstem.engine.memory import MemoryRun
 from mainstem.engine.plan import can_be_shipped
 from mainstem.engine.record_flow import flow_of, passes_all_on
+from mainstem.engine.source_commits import acknowledging, release, tell_committed
 from mainstem.errors import AccountingError, RejectLimitError, StopPipeline, StreamClosedError, describe_error
 from mainstem.events import Event, EventBus, EventType
 from mainstem.hooks import Hooks, call_hooks
@@ -93,6 +94,7 @@ class PipelineRun:
 
         shipped = [at for at, stage in enumerate(self._stages) if can_be_shipped(stage)]
         stages, names = [self._stages[at] for at in shipped], [self._names[at] for at in shipped]
+        workers.require()
         refuse_unsendable(stages, names, self._context.metadata if shipped else {})
         if self._hooks.watch_stages or self._nets is not None:
             return None, ("ran in this process: hooks, or checks of records, are to see what lies between the stages",)
@@ -106,6 +108,21 @@ class PipelineRun:
             StoreError: If its store cannot be reached, or is not that of the target.
             GuaranteeError: If its sink cannot promise what was asked for.
         """
+        try:
+            result = await self._execute_as_told(data)
+        except GeneratorExit:
+            raise  # the coroutine is being closed: nothing can be awaited any more
+        except BaseException:
+            await self._release()
+            raise
+        await self._release()
+        return result
+
+    async def _release(self) -> None:
+        if self._stages:
+            await release(self._stages[0], self._context)
+
+    async def _execute_as_told(self, data: Any) -> PipelineResult[Any]:
         if self._durability is None:
             run = MemoryRun(self._stages, self._names, self._context, self._hooks, self._nets, self._workers)
             return await self._execute(run, data)
@@ -146,6 +163,7 @@ class PipelineRun:
             with context_of_run(self._context):
                 await self._begin()
                 result = self._check_rejects(await run.run(data))
+                result = await self._tell_source(result, run)
                 kept_none = result.success and result.data is None and self._durability is not None
                 given = None if kept_none else count_records(result.data)
                 result = self._check_counts(result, run, given, data)
@@ -170,6 +188,18 @@ class PipelineRun:
         except RejectLimitError as error:
             self._context.record_error(error, stage=self._name)
             return StageResult.failure(error)
+        return result
+
+    async def _tell_source(self, result: StageResult[Any], run: LaidOut) -> StageResult[Any]:
+        """Tell the source that all is committed; a durable run has done so batch by batch."""
+        runs = run.stage_runs
+        if not result.success or self._durability is not None or not runs:
+            return result
+        try:
+            await tell_committed(runs, runs[0].position)
+        except StageFailed as failed:
+            self._context.current_stage = failed.run.name
+            return failed.result
         return result
 
     def stream(self, data: Any, *, chunk_size: int, ordered: bool, max_in_flight: int | None) -> PipelineStream[Any]:
@@ -202,9 +232,19 @@ class PipelineRun:
                 taker.conclude(result)
 
         chunks = self._stream(run, data, conclude, gives_value=layouts[-1].end is not None)
+        if self._stages and acknowledging(self._stages[0]) is not None:
+            chunks = self._released_after(chunks)
         stream = PipelineStream[Any](chunks, self._context, max(each.in_flight for each in layouts))
         reference = ref(stream)  # so that a stream that is dropped is closed at once: there is no cycle
         return stream
+
+    async def _released_after(self, stream: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        try:
+            async with closing(stream) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            await self._release()
 
     async def _stream(
         self, run: ChunkedRun, data: Any, conclude: Callable[[PipelineResult[Any]], None], *, gives_value: bool
@@ -237,6 +277,7 @@ class PipelineRun:
             except Exception as error:  # of the input, where there is no stage to fail
                 self._context.record_error(error, stage=self._name)
                 result = StageResult.failure(error)
+            result = await self._tell_source(result, run)
             result = self._check_counts(result, run, count_records(result.data) if gives_value else records)
             with context_of_run(self._context):
                 await self._tell_hooks(result, result.data)

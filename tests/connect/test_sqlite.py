@@ -55,7 +55,7 @@ def test_other_urls_are_refused_with_what_is_supported(url: str, problem: str) -
 
 
 def test_tables_of_a_database_that_is_read_only_are_refused_with_what_is_supported() -> None:
-    with pytest.raises(ConnectError, match="supported are sqlite:///file.db, postgresql://, mysql") as caught:
+    with pytest.raises(ConnectError, match=r"supported are sqlite:///file\.db, postgresql://, mysql") as caught:
         TableSink("postgresql+psycopg://user:secret@host/db", "t")
     assert "secret" not in str(caught.value)
 

@@ -194,6 +194,27 @@ def test_worker_processes_give_the_same(backend: str, examples: int) -> None:
     same()
 
 
+@pytest.mark.extras
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("backend", "examples"), [("asyncio", 8), ("trio", 2)])
+def test_a_ray_cluster_gives_the_same(ray_cluster: Any, backend: str, examples: int) -> None:
+    from mainstem.ray_runner import RayRunner
+
+    @settings(SAME, max_examples=examples, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+    @given(steps([*SENT_KINDS, *COMBINERS, "batch"], 3), numbers(300), st.sampled_from([7, 1000]))
+    @example((*map(Step, SENT_KINDS),), list(range(300)), 7)
+    def same(drawn: tuple[Step, ...], data: list[int], size: int) -> None:
+        build, runner = builder(drawn), RayRunner(parallelism=2)
+        ways: dict[str, Callable[[], Awaitable[Any]]] = {
+            "execute on Ray": lambda: executed(build, data, runner=runner),
+            "stream on Ray": lambda: streamed(build, data, chunk_size=size, runner=runner),
+        }
+        compare(backend, build, data, ways)
+
+    same()
+
+
 def test_the_pipelines_are_made_of_every_stage_there_is() -> None:
     exported = {thing for thing in vars(mainstem).values() if isinstance(thing, type)}
     made = [each for kind in CORE_KINDS for number in range(1, 8) for each in _stages_within(_one_of(kind, number))]

@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 from mainstem.context import StageError, StageProgress
 from mainstem.durable.options import LARGEST_BATCH, Durability
 from mainstem.durable.states import encoded_snapshot, restore_state
-from mainstem.endpoints import Claim, Position, SinkStage
+from mainstem.endpoints import Claim, Guarantee, Position, SinkStage
 from mainstem.engine.barrier import Barrier
 from mainstem.engine.batch_load import BatchLoad
 from mainstem.engine.stage_errors import StageErrors
@@ -40,6 +40,7 @@ class RunBatches:
         claim: The name of the run in the target.
         reject_limit: How many records may be rejected.
         start: Where to begin, if there is no checkpoint.
+        guarantee: What the run promises, if not what its sink does.
 
     Attributes:
         sequence: The number of the last batch that was committed.
@@ -54,8 +55,9 @@ class RunBatches:
         claim: Claim,
         reject_limit: RejectLimit | None = None,
         start: Position | None = None,
+        guarantee: Guarantee | None = None,
     ) -> None:
-        self._reject_limit = reject_limit
+        self._reject_limit, self._guarantee = reject_limit, guarantee
         self._store, self._lease, self._durability, self._claim = store, lease, durability, claim
         self._before = checkpoint
         self.sequence = 0 if checkpoint is None else checkpoint.sequence
@@ -89,7 +91,7 @@ class RunBatches:
             ) from error
 
     def load_into(self, sink: SinkStage[Any]) -> BatchLoad:
-        return BatchLoad(sink, self._claim, self.sequence)
+        return BatchLoad(sink, self._claim, self.sequence, self._guarantee)
 
     def end_batch(self, records: int, position: Position | None, *, wanted: bool = False) -> Barrier | None:
         if not wanted and not self._is_due(records):

@@ -153,7 +153,7 @@ class DurableRun:
         if self._failed is not None:
             return
         limit = self._context.reject_limit
-        self._batches = RunBatches(store, lease, self._checkpoint, durability, claim, limit, start)
+        self._batches = RunBatches(store, lease, self._checkpoint, durability, claim, limit, start, self.guarantee)
         if self._context.reject_limit is not None and self._checkpoint is not None:
             counts = self._checkpoint.counts.values()
             self._context.reject_limit.rejected = sum(each.records_failed for each in counts)

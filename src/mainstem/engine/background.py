@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
@@ -77,3 +78,22 @@ def in_trio() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def in_this_loop(function: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that, called in any thread, lets ``function`` be called in the event loop that runs here."""
+    if in_trio():
+        import trio
+
+        token = trio.lowlevel.current_trio_token()
+        schedule: Callable[[Callable[[], None]], object] = token.run_sync_soon
+    else:
+        import asyncio
+
+        schedule = asyncio.get_running_loop().call_soon_threadsafe
+
+    def call() -> None:
+        with suppress(RuntimeError):  # the event loop has ended, and nobody waits any more
+            schedule(function)
+
+    return call

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from mainstem.context import PipelineContext, StageError
-from mainstem.endpoints import Claim, LoadReport, SinkStage, SinkTransaction
+from mainstem.endpoints import Claim, Guarantee, LoadReport, SinkStage, SinkTransaction
 from mainstem.errors import ConnectError, ConnectionLostError, StageContractError, add_note_once, describe_error
 from mainstem.faults import fault
 from mainstem.frame_data import FRAME_ROWS, is_frame
@@ -38,8 +38,9 @@ class BatchLoad:
 
     wanted: int | None = None
 
-    def __init__(self, sink: SinkStage[Any], claim: Claim, committed: int) -> None:
+    def __init__(self, sink: SinkStage[Any], claim: Claim, committed: int, guarantee: Guarantee | None = None) -> None:
         self._sink, self._claim, self.sequence = sink, claim, committed
+        self._guarantee = sink.durable_guarantee if guarantee is None else guarantee
         self._records: Sequence[Any] = ()
         self._first = 0
         """Position of the batch's first record in the sink's whole input."""
@@ -156,7 +157,7 @@ class BatchLoad:
                 target=self._sink.target,
                 records_loaded=counts.records_passed,
                 records_rejected=counts.records_failed,
-                guarantee=self._sink.durable_guarantee,
+                guarantee=self._guarantee,
             )
         )
 

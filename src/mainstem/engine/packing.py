@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module  # for packages that have no types, and are not always there
 from typing import Any
+
+from mainstem.frame_data import is_frame
 
 MAIN = b"__main__"
 """In a pickle it names the main program, which is another one in each process; or a record has it in its text."""
@@ -33,6 +36,11 @@ def pack(thing: object) -> bytes:
     buffer = io.BytesIO()
     _value_pickler()(buffer, pickle.HIGHEST_PROTOCOL).dump(thing)
     return buffer.getvalue()
+
+
+def sendable_piece(records: Sequence[Any]) -> Any:
+    """Return records as they are packed: a frame, which packs its columns as Arrow buffers, or a list."""
+    return records if is_frame(records) else list(records)
 
 
 @cache

@@ -9,10 +9,10 @@ from typing import Any
 
 from mainstem.context import PipelineContext
 from mainstem.engine.line import StageFailed
-from mainstem.engine.process_pool import Piece
 from mainstem.engine.sendable import describe_range
 from mainstem.engine.sent_error import received
 from mainstem.engine.worker import Done, SentEntry, StageCounts
+from mainstem.engine.worker_pool import Piece
 from mainstem.errors import NotSendableError, describe_error
 from mainstem.result import CompositeResult, StageResult
 from mainstem.stage_run import StageRun

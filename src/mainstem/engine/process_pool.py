@@ -7,13 +7,11 @@ stages that are sent once, words for what went wrong, and an eye on deaths that 
 from __future__ import annotations
 
 import os
-import pickle
 import re
 import signal
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from multiprocessing import resource_tracker
@@ -22,12 +20,13 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from mainstem.engine.background import in_trio
+from mainstem.engine.background import in_this_loop
 from mainstem.engine.chunk_feed import Change
-from mainstem.engine.sendable import describe_range, pack_records, refuse_unsendable
+from mainstem.engine.sendable import pack_records
 from mainstem.engine.worker import Done, Errand
 from mainstem.engine.worker_main import begin, load, work
-from mainstem.errors import NotSendableError, WorkerDiedError, WorkerFunctionError, describe_error
+from mainstem.engine.worker_pool import Piece, names_of, pack_errand, read_done
+from mainstem.errors import NotSendableError, WorkerDiedError, describe_error
 
 ENDING_SECONDS = 5.0
 """How long workers that were asked to end may take for that, before they are killed."""
@@ -37,21 +36,6 @@ LOOK_SECONDS = 1.0
 
 NEVER_RESTARTED = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
 """Keeps loky from replacing a worker whose memory grows: a stage may keep what it likes."""
-
-
-@dataclass(slots=True, eq=False)
-class Piece:
-    """Records that a worker was given.
-
-    Attributes:
-        first: The position of the first of them in the section's input.
-        count: How many they are.
-        future: What became of them, packed, and what came out.
-    """
-
-    first: int
-    count: int
-    future: Future[tuple[bytes, bytes]]
 
 
 class ProcessPool:
@@ -67,16 +51,7 @@ class ProcessPool:
     """
 
     def __init__(self, count: int, errand: Errand, change: Change | None = None) -> None:
-        self._count, self._names = (
-            count,
-            ", ".join(map(repr, errand.names or [errand.combiner_name or "the aggregation"])),
-        )
-        try:
-            # Not ``pack``, which packs each class by itself: all functions are to share one copy of the globals.
-            self._errand: bytes = import_module("cloudpickle").dumps(errand)
-        except Exception as error:  # since the run began, stages may have changed, or put something into its metadata
-            refuse_unsendable(errand.stages, errand.names, errand.metadata)
-            raise NotSendableError(f"stages cannot be sent to worker processes: {describe_error(error)}") from error
+        self._count, self._names, self._errand = count, names_of(errand), pack_errand(errand)
         self._change = change or Change()
         self._executor: Any = None
         self._processes: list[Any] = []
@@ -92,7 +67,7 @@ class ProcessPool:
             NotSendableError: If it cannot.
             WorkerDiedError: If the workers cannot be started, or end at once.
         """
-        self._notify = _in_this_loop(self._change.tell)
+        self._notify = in_this_loop(self._change.tell)
         resource_tracker.ensure_running()  # which unblocks Ctrl-C when it is started
         self._executor = import_module("loky").ProcessPoolExecutor(
             self._count,
@@ -179,14 +154,7 @@ class ProcessPool:
         except BrokenExecutor as broken:
             raise self._died(broken) from None
         self._futures.discard(piece.future)
-        try:
-            done: Done = pickle.loads(answer)
-        except Exception as error:
-            raise WorkerFunctionError(
-                f"what became of {describe_range(piece.first, piece.count)} cannot be read outside the worker process: "
-                f"{describe_error(error)}"
-            ) from error
-        return done, output
+        return read_done(answer, piece), output
 
     async def close(self) -> None:
         """End the workers, at once if they are at work, and wait until they are gone."""
@@ -274,22 +242,3 @@ def _interrupts_blocked() -> Generator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _in_this_loop(function: Callable[[], None]) -> Callable[[], None]:
-    """Return a function that, called in any thread, lets ``function`` be called in the event loop that runs here."""
-    if in_trio():
-        import trio
-
-        token = trio.lowlevel.current_trio_token()
-        schedule: Callable[[Callable[[], None]], object] = token.run_sync_soon
-    else:
-        import asyncio
-
-        schedule = asyncio.get_running_loop().call_soon_threadsafe
-
-    def call() -> None:
-        with suppress(RuntimeError):  # the event loop has ended, and nobody waits any more
-            schedule(function)
-
-    return call

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 from mainstem.engine.packing import pack
-from mainstem.errors import NotSendableError, describe_error, missing_extra
+from mainstem.errors import NotSendableError, describe_error
 from mainstem.stage import PipelineStage
 
 
@@ -17,13 +16,8 @@ def refuse_unsendable(
     """Refuse stages and metadata that cannot be sent to a worker process.
 
     Raises:
-        MissingExtraError: If what runs worker processes is not installed.
         NotSendableError: Names the stage, or the key of the metadata, with the reason and the way out.
     """
-    try:
-        import_module("loky")
-    except ImportError:
-        raise missing_extra("Running worker processes", "processes") from None
     for stage, name in zip(stages, names, strict=True):
         problem = problem_with(stage)
         if problem is not None:

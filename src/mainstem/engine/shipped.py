@@ -17,14 +17,16 @@ from mainstem.engine.barrier import Barrier
 from mainstem.engine.chunk_feed import Change, ChunkFeed
 from mainstem.engine.closing import closing
 from mainstem.engine.line import Line, StageFailed
+from mainstem.engine.packing import sendable_piece
 from mainstem.engine.piece_account import account_for
-from mainstem.engine.process_pool import Piece, ProcessPool
+from mainstem.engine.process_pool import ProcessPool
 from mainstem.engine.sendable import describe_range
 from mainstem.engine.shipping_cost import ShippingCost
 from mainstem.engine.worker import Errand
+from mainstem.engine.worker_pool import Piece, WorkerPool
 from mainstem.errors import MainstemError, NotSendableError, WorkerDiedError, WorkerFunctionError
 from mainstem.stage_run import StageRun
-from mainstem.workers import Workers
+from mainstem.workers import Runner, Workers
 
 
 class ShippedSection:
@@ -59,7 +61,7 @@ class ShippedSection:
         self._ordered = ordered or end is not None  # accumulators are merged in order
         self._line = Line(runs, None) if runs else None
         self._cost = ShippingCost(workers.count)
-        self._pool: ProcessPool | None = None
+        self._pool: WorkerPool | None = None
         self._taken = runs[0].progress.records_in if runs else 0
         self._under_way: deque[Piece] = deque()
         self._alongside, self._change = alongside, Change()
@@ -143,7 +145,7 @@ class ShippedSection:
             pool = await self._started_pool()
             while len(self._under_way) >= self._holds:
                 yield await self._next_done()
-            piece = list(chunk[at : at + self._cost.piece_size(self._taken)])
+            piece = sendable_piece(chunk[at : at + self._cost.piece_size(self._taken)])
             try:
                 self._under_way.append(pool.submit(piece, self._taken))
             except NotSendableError:
@@ -157,11 +159,17 @@ class ShippedSection:
         remaining = None if self._expected is None else self._expected - self._taken
         return self._workers.always or self._cost.worthwhile(remaining, chunk)
 
-    async def _started_pool(self) -> ProcessPool:
+    async def _started_pool(self) -> WorkerPool:
         if self._pool is None:
-            self._pool = ProcessPool(self._workers.count, self._errand, self._change)
-            await self._pool.start()
+            self._pool = pool = self._new_pool()
+            await pool.start()
         return self._pool
+
+    def _new_pool(self) -> WorkerPool:
+        if isinstance(self._workers, Runner):
+            pool: WorkerPool = self._workers.make_pool(self._errand, self._change)
+            return pool
+        return ProcessPool(self._workers.count, self._errand, self._change)
 
     async def _work_here(self, piece: Sequence[Any]) -> Sequence[Any]:
         """Work on a piece in this process, and measure it."""
@@ -219,7 +227,7 @@ class ShippedSection:
 
     def _say_where(self) -> None:
         if self._pool is not None:
-            note = f"ran in {self._workers.count} worker processes"
+            note = f"ran in {self._workers.count} {self._workers.place}"
         else:
             note = f"ran in this process: {self._cost.reason}"
         for run in [*self._runs, *([] if self._end is None else [self._end])]:

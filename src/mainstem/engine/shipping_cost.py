@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
-from mainstem.engine.packing import pack
+from mainstem.engine.packing import pack, sendable_piece
 
 PROBE_SECONDS = 0.01
 """How long records are worked on here before the first decision."""
@@ -56,7 +56,7 @@ class ShippingCost:
             for sent, here, there in ((records, 0, 1), (output, 1, 0)):
                 started = perf_counter()
                 try:
-                    packed = pack(list(sent))
+                    packed = pack(sendable_piece(sent))
                     between = perf_counter()
                     pickle.loads(packed)
                 except Exception:

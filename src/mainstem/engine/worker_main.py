@@ -66,15 +66,27 @@ def load() -> None:
     global _worker
     if _worker is not None:
         return
+    _worker = load_worker(_errand)
+    atexit.register(_worker.close)
+
+
+def load_worker(packed: bytes) -> Worker:
+    """Return a worker for an errand.
+
+    Args:
+        packed: The errand, packed.
+
+    Raises:
+        NotSendableError: If it cannot be read here.
+    """
     try:
-        errand: Errand = pickle.loads(_errand)
-        _worker = Worker(errand)
+        errand: Errand = pickle.loads(packed)
+        return Worker(errand)
     except Exception as error:
         raise NotSendableError(
             f"a worker process cannot load the stages: {describe_error(error)}\n"
             "Workers import the modules that functions are defined in: put them in a module that can be imported"
         ) from None
-    atexit.register(_worker.close)
 
 
 def work(records: bytes, first: int, count: int) -> tuple[bytes, bytes]:
@@ -90,6 +102,11 @@ def work(records: bytes, first: int, count: int) -> tuple[bytes, bytes]:
     """
     load()
     assert _worker is not None
+    return work_with(_worker, records, first, count)
+
+
+def work_with(worker: Worker, records: bytes, first: int, count: int) -> tuple[bytes, bytes]:
+    """Do a piece with a worker that has loaded the stages: see ``work``."""
     try:
         piece: list[Any] = pickle.loads(records)
     except Exception as error:
@@ -97,7 +114,7 @@ def work(records: bytes, first: int, count: int) -> tuple[bytes, bytes]:
             f"{'' if count == 1 else 'one of '}{describe_range(first, count)} cannot be read in a worker process: "
             f"{describe_error(error)}\nGive records that are plain data, or run without workers"
         ) from None
-    return pack_answer(*_worker.work(piece))
+    return pack_answer(*worker.work(piece))
 
 
 def pack_answer(output: Any, done: Done) -> tuple[bytes, bytes]:
