@@ -60,6 +60,28 @@ def _slices(frame: polars.DataFrame, rows: int) -> Iterator[polars.DataFrame]:
     yield from frame.iter_slices(rows)
 
 
+def rows_after(data: Any, count: int) -> Any:
+    """Return columnar data without its first rows, in a form that can be read as frames.
+
+    Raises:
+        MissingExtraError: If ``mainstem[frames]`` is not installed.
+    """
+    if is_frame(data):
+        return data[count:]
+    import_polars("Working with frames")
+    pyarrow: Any = import_module("pyarrow")  # which has no types
+    reader = pyarrow.RecordBatchReader.from_stream(data)
+
+    def left() -> Iterator[Any]:
+        passed = 0
+        for batch in reader:
+            passed += batch.num_rows
+            if passed > count:
+                yield batch[max(0, batch.num_rows - (passed - count)) :]
+
+    return pyarrow.RecordBatchReader.from_batches(reader.schema, left())
+
+
 def import_polars(purpose: str) -> Any:
     """Import Polars.
 

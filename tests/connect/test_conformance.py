@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -45,6 +46,7 @@ from mainstem import (
 from mainstem.connect import CsvSink, CsvSource, JsonLinesSink, JsonLinesSource, SqlSource, TableSink
 from mainstem.connect.arrow_source import ArrowSource
 from mainstem.connect.excel_source import ExcelSource
+from mainstem.connect.parquet_sink import ParquetSink
 from mainstem.connect.parquet_source import ParquetSource
 
 POISON = None
@@ -354,11 +356,20 @@ def stored_in_table(path: Path) -> list[dict[str, str]] | None:
     return [{"id": id_, "text": text} for id_, text in rows]
 
 
+def parquet_sink(path: Path | str, **options: Any) -> SinkStage[Any]:
+    return ParquetSink(path, schema={"id": pl.String, "text": pl.String}, **options)
+
+
+def stored_as_parquet(path: Path) -> list[dict[str, str]] | None:
+    return pl.read_parquet(path).to_dicts() if path.exists() else None
+
+
 SINKS = {
     "csv": Sink("w.csv", CsvSink, stored_as_csv),
     "csv.gz": Sink("w.csv.gz", CsvSink, stored_as_csv),
     "json lines": Sink("w.jsonl", JsonLinesSink, stored_as_json),
     "json lines.gz": Sink("w.jsonl.gz", JsonLinesSink, stored_as_json),
+    "parquet": Sink("w.parquet", parquet_sink, stored_as_parquet),
     "table": Sink("w.db", table_sink, stored_in_table),
 }
 BAD_RECORDS: list[Any] = [{"id": "x", "text": {"a set"}}, {"id": "\ud800", "text": ""}, 7, {1: "key is no text"}]
@@ -401,7 +412,7 @@ def test_a_folder_is_no_target(sink_kind: Sink, tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("address", ["s3://bucket/file", "mysql://user:secret@host/db"])
+@pytest.mark.parametrize("address", ["nope://me:secret@bucket/file", "mysql://user:secret@host/db"])
 def test_a_wrong_target_is_refused_at_construction(sink_kind: Sink, address: str) -> None:
     with pytest.raises(ConnectError, match="supported") as caught:
         sink_kind.make(address)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstem import MapStage, Pipeline, PipelineStage, StoreError, ValidationError
+from mainstem.connect import TableSink
 from mainstem.durable.ledger import RejectLedger
 from mainstem.frame_data import FRAME_ROWS, frames_of
 from mainstem.frames import FrameDedupeStage, FrameStage, FrameValidateStage, ToFrames, ToRecords
@@ -216,3 +219,27 @@ async def test_a_stream_gives_frames() -> None:
 def test_wrong_arguments_are_refused(make: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+@pytest.mark.parametrize("columnar", [lambda frame: frame, pl.DataFrame.to_arrow], ids=["frame", "table of Arrow"])
+def test_frames_that_are_given_are_gone_on_with(tmp_path: Path, columnar: Any) -> None:
+    numbers = columnar(pl.DataFrame({"n": range(3 * FRAME_ROWS + 7)}))
+    power = [False]
+
+    def fail(frame: pl.DataFrame) -> pl.DataFrame:
+        if not power[0] and frame["n"][0] >= 2 * FRAME_ROWS:
+            raise RuntimeError("the power fails")
+        return frame
+
+    def run() -> Any:
+        table = TableSink(f"sqlite:///{tmp_path}/t.db", "t")
+        return frames(FrameStage(fail), table).run(
+            numbers, store=tmp_path / "s.db", run_id="a", commit_every=FRAME_ROWS
+        )
+
+    assert not run().success
+    power[0] = True
+    assert run().unwrap().records_loaded == 3 * FRAME_ROWS + 7
+    with closing(sqlite3.connect(tmp_path / "t.db")) as connection:
+        found = connection.execute("SELECT count(*), count(DISTINCT n), max(n) FROM t").fetchone()
+    assert found == (3 * FRAME_ROWS + 7, 3 * FRAME_ROWS + 7, 3 * FRAME_ROWS + 6)

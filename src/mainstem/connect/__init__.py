@@ -18,6 +18,7 @@ from mainstem.connect.http_pages import (
 from mainstem.connect.http_source import HttpSource
 from mainstem.connect.json_lines import JsonLinesSource
 from mainstem.connect.json_lines_sink import JsonLinesSink
+from mainstem.connect.parquet_sink import ParquetSink
 from mainstem.connect.parquet_source import ParquetSource
 from mainstem.connect.postgres_source import PostgresSource
 from mainstem.connect.singer_messages import SingerRecord
@@ -40,6 +41,7 @@ __all__ = [
     "Page",
     "PageNumberPages",
     "Pages",
+    "ParquetSink",
     "ParquetSource",
     "PostgresSource",
     "SingerRecord",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeAlias
 
 from mainstem.connect.batch_folder import BatchFolder, open_folder, part_name, write_all
 from mainstem.connect.batch_manifest import FileState, Manifest, Part
@@ -20,6 +21,9 @@ from mainstem.errors import ConnectError, StageContractError
 
 _COPY_BYTES = 1 << 20
 
+Convert: TypeAlias = Callable[[io.BufferedReader, BinaryIO], None]
+"""Reads what was written, and writes the file."""
+
 
 class FileBatches:
     """The batches of a file: gathered in a hidden folder beside it, and moved over it by ``complete``.
@@ -29,10 +33,12 @@ class FileBatches:
 
     Args:
         path: The file. Where it ends in ``.gz``, each batch is packed as a gzip member of its own.
+        convert: Makes the file of all that the batches wrote, one after the other; by default it is just that.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, convert: Convert | None = None) -> None:
         self._path = path
+        self._convert = convert
 
     def claim(self, claim: Claim) -> int:
         """Take the run, and return the number of its last batch.
@@ -116,7 +122,12 @@ class FileBatches:
     def _join(self, folder: BatchFolder, manifest: Manifest, if_empty: bytes) -> Manifest:
         """Make one file of all parts, which takes no copying where this attempt wrote them all."""
         epoch = folder.claim.epoch
-        if [part.epoch for part in manifest.parts] == [epoch]:
+        if self._convert is not None:
+            name = f"whole-{epoch}"
+            with os.fdopen(folder.create(name), "wb", buffering=0) as file, _Joined(folder, manifest.parts) as parts:
+                self._convert(io.BufferedReader(parts, _COPY_BYTES), file)
+                self._settle(folder, file.fileno())
+        elif [part.epoch for part in manifest.parts] == [epoch]:
             name, length = part_name(epoch), manifest.parts[0].length
             _check_length(folder, manifest.parts[0])
             with os.fdopen(folder.open_part(name, os.O_WRONLY), "wb", buffering=0) as file:
@@ -251,6 +262,44 @@ class BatchPart:
         """Let go of the batch. What was written of it, if it is not committed, is overwritten by the next."""
         self._file.close()
         self.on_close.close()
+
+
+class _Joined(io.RawIOBase):
+    """What is committed of some parts, one after the other."""
+
+    def __init__(self, folder: BatchFolder, parts: Sequence[Part]) -> None:
+        super().__init__()
+        self._folder, self._parts = folder, list(parts)
+        self._file: BinaryIO | None = None
+        self._left = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while not self._left:
+            if not self._parts:
+                return 0
+            self._open(self._parts.pop(0))
+        assert self._file is not None
+        content = self._file.read(min(len(buffer), self._left))
+        if not content:
+            raise ConnectError(f"cannot write {self._folder.target}: {self._folder.path} was cut meanwhile")
+        buffer[: len(content)] = content
+        self._left -= len(content)
+        return len(content)
+
+    def _open(self, part: Part) -> None:
+        _check_length(self._folder, part)
+        if self._file is not None:
+            self._file.close()
+        self._file = os.fdopen(self._folder.open_part(part_name(part.epoch), os.O_RDONLY), "rb", buffering=0)
+        self._left = part.length
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().close()
 
 
 def _packed(content: bytes) -> bytes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from secrets import token_hex
+from typing import Any, BinaryIO
 
 from mainstem.connect.remote_file import (
     RemoteInfo,
@@ -77,6 +79,13 @@ class FsspecStore(RemoteStore):
                 f"cannot read {self.address}{path}: its size is not known; copy it to a local file first"
             )
         return RemoteInfo(path, int(found["size"]), _first_of(_CHANGED, found), _first_of(_E_TAG, found))
+
+    def put(self, path: str, content: BinaryIO) -> None:
+        with self.errors(self.address + path, "write"):
+            pending = f"{path}.{token_hex(8)}.mainstem"
+            with self._system.open(pending, "wb") as file:
+                shutil.copyfileobj(content, file, 1 << 20)
+            self._system.mv(pending, path)
 
     def content(self, info: RemoteInfo) -> _Content:
         return _Content(self, self._system, info)

@@ -132,37 +132,37 @@ class _LocalPlace:
 
 class _RemotePlace:
     def __init__(self, store: RemoteStore, path: str) -> None:
-        self._store = store
-        self._path = path
+        self.store = store
+        self.path = path
         self.name = store.address + path
 
     def find(self, *, partitions: bool) -> tuple[list[StoredFile], bool]:
-        if not self._store.can_list:
+        if not self.store.can_list:
             if "*" in self.name.partition("?")[0] or (partitions and self.name.partition("?")[0].endswith("/")):
                 raise ConnectError(
                     f"a web server cannot be asked which files there are: give each URL, not {self.name}"
                 )
             fields = partitions_of(self.name.partition("?")[0]) if partitions else None
-            return [RemoteFile(self._store, self._path, fields)], False
-        if _MAGIC.search(self._path):
+            return [RemoteFile(self.store, self.path, fields)], False
+        if _MAGIC.search(self.path):
             return self._fitting(partitions), True
         if partitions:
-            root = self._path.rstrip("/")
-            below = [path for path in self._store.list(root) if path != root and _is_shown(path[len(root) :])]
-            if below or self._path.endswith("/"):
+            root = self.path.rstrip("/")
+            below = [path for path in self.store.list(root) if path != root and _is_shown(path[len(root) :])]
+            if below or self.path.endswith("/"):
                 return self._files(below, root, partitions), True
-        return [RemoteFile(self._store, self._path, partitions_of(self._path) if partitions else None)], False
+        return [RemoteFile(self.store, self.path, partitions_of(self.path) if partitions else None)], False
 
     def _fitting(self, partitions: bool) -> list[StoredFile]:
         utils: Any = import_module("fsspec.utils")  # there is such a function in the standard library from 3.13 on
-        fits = re.compile(utils.glob_translate(self._path)).match
-        root = _before_pattern(self._path)
-        found = [path for path in self._store.list(root) if fits(path) and not _is_hidden(path[len(root) :])]
+        fits = re.compile(utils.glob_translate(self.path)).match
+        root = _before_pattern(self.path)
+        found = [path for path in self.store.list(root) if fits(path) and not _is_hidden(path[len(root) :])]
         return self._files(found, root, partitions)
 
     def _files(self, paths: Iterable[str], root: str, partitions: bool) -> list[StoredFile]:
         found: list[StoredFile] = [
-            RemoteFile(self._store, path, partitions_of(path[len(root) :]) if partitions else None)
+            RemoteFile(self.store, path, partitions_of(path[len(root) :]) if partitions else None)
             for path in sorted(paths)
         ]
         if not found:
@@ -189,6 +189,28 @@ def _place(path: FilePath, options: Mapping[str, Any]) -> _LocalPlace | _RemoteP
 
     other = FsspecStore(text, options)
     return _RemotePlace(other, other.path)
+
+
+def is_url(path: FilePath) -> bool:
+    """Say whether a path is the URL of something that is not a local file."""
+    found = _SCHEME.match(os.fspath(path))
+    return found is not None and found[1].lower() != "file"
+
+
+def remote_place(url: FilePath, options: Mapping[str, Any]) -> tuple[RemoteStore, str]:
+    """Return the store that a URL is of, and the path in it of the one file that is to be written.
+
+    Raises:
+        ConnectError: If there is no file of that name to be written.
+        MissingExtraError: If ``mainstem[files]`` is not installed.
+    """
+    place = _place(url, options)
+    assert isinstance(place, _RemotePlace)
+    if not place.store.can_list:
+        raise ConnectError(f"{place.name} is a file of a web server, which takes none: give the URL of a store")
+    if not place.path or os.fspath(url).endswith("/"):
+        raise ConnectError(f"{place.name} is a folder, or a bucket: give the URL of the file that is to be written")
+    return place.store, place.path
 
 
 def _path_of(url: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, BinaryIO
 
 from mainstem.connect.remote_file import (
     RemoteInfo,
@@ -82,6 +82,10 @@ class ObstoreStore(RemoteStore):
 
     def content(self, info: RemoteInfo) -> _Object:
         return _Object(self, self._obstore, self._store, info)
+
+    def put(self, path: str, content: BinaryIO) -> None:
+        with self.errors(self.address + path, "write"):
+            self._obstore.put(self._store, path, content)  # in several parts, if it is large
 
     @contextmanager
     def errors(self, where: str, doing: str) -> Generator[None]:

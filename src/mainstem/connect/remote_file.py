@@ -73,6 +73,14 @@ class RemoteStore(ABC):
         """Return what reads a file."""
 
     @abstractmethod
+    def put(self, path: str, content: BinaryIO) -> None:
+        """Write a file, which is there as a whole when this returns, and not before.
+
+        Raises:
+            ConnectError: If that cannot be done.
+        """
+
+    @abstractmethod
     def errors(self, where: str, doing: str) -> Any:
         """Turn errors into a ``ConnectError`` that says what to do."""
 

@@ -36,7 +36,7 @@ from mainstem.errors import (
     describe_error,
 )
 from mainstem.faults import fault
-from mainstem.frame_data import Gathered
+from mainstem.frame_data import Gathered, is_columnar, rows_after
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage
@@ -363,6 +363,8 @@ def _left_of(data: Any, start: Position | None) -> Any:
     if isinstance(data, (list, tuple)):
         return data[taken:]  # pyright: ignore[reportUnknownVariableType]
     given: Any = data
+    if is_columnar(given):
+        return rows_after(given, taken)
     return _async_left_of(given, taken) if is_async(given) else islice(given, taken, None)
 
 

@@ -6,12 +6,9 @@ from collections.abc import Iterable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from mainstem.connect.column_values import store_rows
-from mainstem.connect.rows import RowReader
+from mainstem.connect.frame_maker import FrameMaker
 from mainstem.context import PipelineContext
 from mainstem.errors import add_note_once
-from mainstem.frame_data import import_polars
-from mainstem.frames.columns import FrameColumn, columns_of
 from mainstem.frames.frame_stage import frame_type
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
@@ -54,11 +51,8 @@ class ToFrames(PipelineStage[Iterable[Any], "polars.DataFrame"]):
     def __init__(
         self, schema: type[Any] | Mapping[str, Any], *, continue_on_error: bool = False, name: str | None = None
     ) -> None:
-        polars = import_polars("ToFrames")
         self._model: Any = schema if isinstance(schema, type) else None
-        self._schema: Any = polars.Schema(columns_of(schema) if isinstance(schema, type) else schema)
-        self._columns = [FrameColumn(column, kind) for column, kind in self._schema.items()]
-        self._reader = RowReader(list(self._schema), "the frame")
+        self._maker = FrameMaker(schema, "ToFrames", "the frame")
         self._continue_on_error = continue_on_error
         if name is not None:
             self.name = name
@@ -69,25 +63,17 @@ class ToFrames(PipelineStage[Iterable[Any], "polars.DataFrame"]):
     async def process(self, data: Iterable[Any], context: PipelineContext) -> StageResult[polars.DataFrame]:
         started = perf_counter()
         records, input_error = take_all(data)
-        rows, mismatched = self._reader.read(records)
-        kept = [at for at in range(len(records)) if at not in dict(mismatched)] if mismatched else range(len(records))
-        rows, unfit = store_rows(self._columns, rows)
-        failures = sorted([*mismatched, *((kept[at], error) for at, error in unfit)], key=lambda failure: failure[0])
+        frame, failures = self._maker.make(records)
         error = input_error or self._reject(records, failures, context)
         handled = len(records) if error is None or error is input_error else failures[0][0]
         return StageResult(
-            data=self._frame_of(rows) if error is None else None,
+            data=frame if error is None else None,
             success=error is None,
             error=error,
             duration_ms=(perf_counter() - started) * 1000,
             records_processed=handled - len(failures) if error is None else handled,
             records_failed=len(failures) if error is None else int(error is not input_error),
         )
-
-    def _frame_of(self, rows: list[Any]) -> polars.DataFrame:
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(self._columns)
-        series = [column.series(values) for column, values in zip(self._columns, columns, strict=True)]
-        return frame_type()(series)  # type: ignore[no-any-return]
 
     def _reject(
         self, records: Any, failures: list[tuple[int, Exception]], context: PipelineContext

@@ -75,6 +75,8 @@ def survives_crashes(
     It is run once undisturbed. Then each run is killed, resumed and killed again in processes of its own until it is
     done, and must have loaded the same records, kept the same rejects and counted the same: as sets, with doubles.
 
+    Not for pipelines of frames: the threads of Polars are not there in a forked process, where its first call hangs.
+
     Args:
         make: Makes the pipeline, whose target lies in the folder it is given. It is called in forked processes, so any
             function will do.

@@ -8,7 +8,7 @@ from typing import Any, assert_type
 import polars as pl
 
 from mainstem import LoadReport, MapStage, Pipeline
-from mainstem.connect import ArrowSource, CsvSource, ParquetSource, TableSink
+from mainstem.connect import ArrowSource, CsvSource, ParquetSink, ParquetSource, TableSink
 from mainstem.frames import (
     FrameAggregateStage,
     FrameCount,
@@ -45,3 +45,6 @@ assert_type(ParquetSource("in.parquet", as_frames=True), ParquetSource[Any, pl.D
 assert_type(ArrowSource("in.arrow", record_type=Row), ArrowSource[Row, list[Row]])
 delays = FrameAggregateStage({"flights": FrameCount(), "late": FrameMean(pl.col("delay") / 60)}, by=["origin", "dest"])
 assert_type(checked.add_stage(delays).add_stage(FrameTopStage(3, by="late")).run().data, pl.DataFrame | None)
+object_of_store = ParquetSink("s3://bucket/out.parquet", compression="zstd", storage_options={"region": "x"})
+written = Pipeline[None, LoadReport]("written").add_stage(deduplicated >> object_of_store)
+assert_type(written.run().data, LoadReport | None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from mainstem import Count, MapStage
-from mainstem.connect import CsvSource
+from mainstem.connect import CsvSource, ParquetSink
 from mainstem.frames import FrameAggregateStage, FrameStage, FrameSum, FrameTopStage, FrameValidateStage, ToRecords
 
 
@@ -25,3 +25,5 @@ FrameValidateStage({"no name": True})  # expect: dict-item, reportArgumentType
 FrameAggregateStage({"flights": Count()})  # expect: dict-item, reportArgumentType
 FrameSum(3)  # expect: arg-type, reportArgumentType
 FrameTopStage(3, by="late") >> MapStage(length)  # expect: arg-type, reportOperatorIssue
+ParquetSink("out.parquet", compression="rar")  # expect: arg-type, reportArgumentType
+ParquetSink("out.parquet", schema="name")  # expect: arg-type, reportArgumentType

@@ -27,7 +27,7 @@ _KINDS = {
 """The columns of Polars for classes of Python; times count microseconds, as those of Python do."""
 
 
-def columns_of(record_type: type[Any]) -> dict[str, Any]:
+def columns_of(record_type: type[Any], purpose: str = "ToFrames") -> dict[str, Any]:
     """Return the columns of frames for the fields of a record type, by name.
 
     Raises:
@@ -36,14 +36,14 @@ def columns_of(record_type: type[Any]) -> dict[str, Any]:
     hints = field_hints(record_type)
     if not hints:
         raise TypeError(
-            f"ToFrames takes a record type with fields (a dataclass, TypedDict, msgspec Struct or pydantic model), or "
+            f"{purpose} takes a record type with fields (a dataclass, TypedDict, msgspec Struct or pydantic model), or "
             f"the types of the columns by name, and {record_type.__name__} is neither"
         )
-    return {name: _column_of(record_type, name, hint) for name, hint in hints.items()}
+    return {name: _column_of(record_type, name, hint, purpose) for name, hint in hints.items()}
 
 
-def _column_of(record_type: type[Any], name: str, hint: Any) -> Any:
-    polars = import_polars("ToFrames")
+def _column_of(record_type: type[Any], name: str, hint: Any, purpose: str) -> Any:
+    polars = import_polars(purpose)
     kinds = {each for each in members_of(hint) if each is not NoneType}
     if kinds == {datetime}:
         return polars.Datetime("us", "UTC")
@@ -53,7 +53,7 @@ def _column_of(record_type: type[Any], name: str, hint: Any) -> Any:
     if kind is None or kind not in _KINDS:
         raise TypeError(
             f"no column of a frame holds field {name!r} of {record_type.__name__}, which is {hint!r}: give the types "
-            f"of the columns by name, as in ToFrames({{{name!r}: pl.Decimal(18, 2)}})"
+            f"of the columns by name, as in {purpose}({{{name!r}: pl.Decimal(18, 2)}})"
         )
     return getattr(polars, _KINDS[kind])
 
