@@ -6,6 +6,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 UV := .uv/bin/uv
 PEER_GROUPS := light beam ray
+FLIGHTS_PEER_GROUPS := flights flights-beam flights-ray
 export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: demo test setup lint format types unit wheel crash benchmark peers lock clean
@@ -60,7 +61,7 @@ crash: setup
 benchmark: setup $(if $(filter no,$(PEERS)),,peers)
 	$(PY) -m benchmarks $(if $(filter no,$(PEERS)),--no-peers)
 
-peers: $(PEER_GROUPS:%=.peers/%/.ready)
+peers: $(patsubst %,.peers/%/.ready,$(PEER_GROUPS) $(FLIGHTS_PEER_GROUPS))
 
 .peers/%/.ready: requirements/benchmark-%.txt .uv/.ready
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .peers/$*
@@ -75,7 +76,7 @@ lock: .uv/.ready
 	  --custom-compile-command 'make lock' --group test pyproject.toml -o requirements/wheel.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --custom-compile-command 'make lock' requirements/uv.in -o requirements/uv.txt
-	for group in $(PEER_GROUPS); do \
+	for group in $(PEER_GROUPS) $(FLIGHTS_PEER_GROUPS); do \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	    --custom-compile-command 'make lock' requirements/benchmark-$$group.in \
 	    -o requirements/benchmark-$$group.txt || exit 1; \

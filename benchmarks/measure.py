@@ -48,6 +48,8 @@ class Contestant:
         clock: The time to compare. Processor time, which other programs do not blur, suits what computes on one thread;
             what waits, or uses more threads or processes, has to be measured by the time on the wall.
         targets: What it may come to at most.
+        seen: Takes what ``run`` returned, and gives what is compared in its place, such as what is in a table now; not
+            measured.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Contestant:
     records: int | None = None
     clock: Clock = "CPU"
     targets: tuple[Target, ...] = ()
+    seen: Callable[[object], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +125,10 @@ def _compare_at(
             at = (number + turn) % len(everyone)
             gc.collect()
             wall, processor = perf_counter(), process_time()
-            answers[at] = everyone[at].run(inputs[at])
+            answer = everyone[at].run(inputs[at])
             rounds[at].append({"CPU": process_time() - processor, "wall": perf_counter() - wall})
+            seen = everyone[at].seen
+            answers[at] = answer if seen is None else seen(answer)
         for at, each in enumerate(everyone):
             if answers[at] != answers[0]:
                 raise WrongAnswerError(

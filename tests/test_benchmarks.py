@@ -70,6 +70,24 @@ def test_a_wrong_answer_ends_the_benchmark() -> None:
         compare(figure, [Contestant("last", max)], Settings(rounds=1))
 
 
+def test_what_is_seen_of_an_answer_is_compared_in_its_place() -> None:
+    from benchmarks.measure import Contestant, Figure, Settings, WrongAnswerError, compare
+
+    table: list[int] = []
+
+    def filled(records: list[int], *, by: int) -> int:
+        table[:] = [record * by for record in records]
+        return by
+
+    def contestant(by: int) -> Contestant:
+        return Contestant(f"times {by}", lambda records: filled(records, by=by), seen=lambda _: [*table])
+
+    figure = Figure("fill", 3, lambda count: list(range(count)), contestant(1))
+    assert len(compare(figure, [contestant(1)], Settings(rounds=2))) == 1
+    with pytest.raises(WrongAnswerError, match=r"fill: times 2 gave \[0, 2, 4\], and not \[0, 1, 2\]"):
+        compare(figure, [contestant(2)], Settings(rounds=1))
+
+
 def test_slow_contestants_get_fewer_records_beside_a_base_that_gets_as_few() -> None:
     from benchmarks.measure import Contestant, Figure, Settings, compare
 
@@ -107,4 +125,13 @@ def test_every_peer_has_its_module_and_its_pinned_requirements() -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert f"PEER_GROUPS := {' '.join(GROUPS)}\n" in makefile
     for group in GROUPS:
+        assert "--hash=sha256:" in (ROOT / "requirements" / f"benchmark-{group}.txt").read_text()
+
+
+def test_every_peer_that_loads_the_flights_has_its_module_and_its_pinned_requirements() -> None:
+    from benchmarks.environments import FLIGHTS_GROUPS, FLIGHTS_PEERS
+
+    modules = {path.stem for path in (ROOT / "benchmarks" / "flights_peers").glob("*.py")} - {"__init__", "__main__"}
+    assert set(FLIGHTS_PEERS) == modules
+    for group in FLIGHTS_GROUPS:
         assert "--hash=sha256:" in (ROOT / "requirements" / f"benchmark-{group}.txt").read_text()

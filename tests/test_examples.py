@@ -51,25 +51,29 @@ def test_a_flight_has_aware_times_and_a_speed(tmp_path: Path) -> None:
     assert speed == pytest.approx(370.0)
 
 
+FIRST_USERS = "email,name,born\nada@example.org,ada lovelace,1815-12-10\nnobody,no one,1900-01-01\n"
+SECOND_USERS = (
+    "email,name,born\nADA@example.org,Ada,1815-12-10\nalan@example.org,alan turing,1912-06-23\n"
+    "alan@example.org,Alan,1912-06-23\nx@example.org,x,never\n"
+)
+
+
 def test_a_second_import_adds_only_new_users_and_keeps_the_bad_records_aside(tmp_path: Path) -> None:
-    database = tmp_path / "users.db"
+    database = f"sqlite:///{tmp_path}/users.db"
     users = tmp_path / "users.csv"
-    users.write_text("email,name,born\nada@example.org,ada lovelace,1815-12-10\nnobody,no one,1900-01-01\n")
-    first = user_import.pipeline(users, database).run()
+    users.write_text(FIRST_USERS)
+    first = user_import.pipeline(str(users), database).run()
     assert first.unwrap().records_loaded == 1
     (rejected,) = first.context.errors
     assert isinstance(rejected.error, ValidationError)
     assert str(rejected.error) == "not an e-mail address: 'nobody'"
     assert (rejected.record.email, rejected.index) == ("nobody", 1)
 
-    users.write_text(
-        "email,name,born\nADA@example.org,Ada,1815-12-10\nalan@example.org,alan turing,1912-06-23\n"
-        "alan@example.org,Alan,1912-06-23\nx@example.org,x,never\n"
-    )
-    second = user_import.pipeline(users, database).run()
+    users.write_text(SECOND_USERS)
+    second = user_import.pipeline(str(users), database).run()
     assert second.unwrap().records_loaded == 1
     assert (second.records_in, second.records_filtered, second.records_failed) == (4, 2, 1)
-    assert rows_of(database, "SELECT email, display_name, birth_year FROM users ORDER BY birth_year") == [
+    assert rows_of(tmp_path / "users.db", "SELECT email, display_name, birth_year FROM users ORDER BY birth_year") == [
         ("ada@example.org", "Ada Lovelace", 1815),
         ("alan@example.org", "Alan Turing", 1912),
     ]
