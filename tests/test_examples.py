@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from time import monotonic
 
+import polars as pl
 import pytest
 from examples import data_export, event_analytics, flights_import, monitoring, user_import
 
@@ -91,22 +92,22 @@ def make_shop(database: Path, orders: int) -> None:
 def test_orders_are_exported_in_batches(tmp_path: Path) -> None:
     make_shop(tmp_path / "shop.db", orders=5)
     folder = tmp_path / "export"
-    pipeline = data_export.pipeline(f"sqlite:///{tmp_path}/shop.db", folder, batch_size=2)
+    pipeline = data_export.pipeline(f"sqlite:///{tmp_path}/shop.db", str(folder), batch_size=2)
     assert pipeline.run().unwrap() == 5
-    files = {file.name: [json.loads(line) for line in file.read_text().splitlines()] for file in folder.iterdir()}
+    files = {file.name: pl.read_parquet(file).to_dicts() for file in folder.iterdir()}
     assert {name: len(orders) for name, orders in files.items()} == {
-        "ORD-000001.jsonl": 2,
-        "ORD-000003.jsonl": 2,
-        "ORD-000005.jsonl": 1,
+        "ORD-000001.parquet": 2,
+        "ORD-000003.parquet": 2,
+        "ORD-000005.parquet": 1,
     }
-    assert files["ORD-000005.jsonl"] == [{"order_id": "ORD-000005", "customer": "Ada", "total": "12.50"}]
+    assert files["ORD-000005.parquet"] == [{"order_id": "ORD-000005", "customer": "Ada", "total": "12.50"}]
 
 
 def test_batches_are_sent_no_faster_than_allowed(tmp_path: Path) -> None:
     """Three batches at two a second: the third is not sent before the window of the first has passed."""
     make_shop(tmp_path / "shop.db", orders=3)
     pipeline = data_export.pipeline(
-        f"sqlite:///{tmp_path}/shop.db", tmp_path / "export", batch_size=1, batches_per_second=2
+        f"sqlite:///{tmp_path}/shop.db", str(tmp_path / "export"), batch_size=1, batches_per_second=2
     )
     started = monotonic()
     assert pipeline.run().unwrap() == 3
