@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeAlias
 from mainstem.connect.batch_folder import BatchFolder, open_folder, part_name, write_all
 from mainstem.connect.batch_manifest import FileState, Manifest, Part
 from mainstem.connect.files import file_errors
+from mainstem.connect.joined_parts import JoinedParts, check_length
 from mainstem.connect.pending_file import mode_of, writable_target
 from mainstem.endpoints import Claim
 from mainstem.errors import ConnectError, StageContractError
@@ -57,7 +58,7 @@ class FileBatches:
             with folder.fenced():
                 manifest = folder.adopt()
                 for part in manifest.parts if manifest.state is FileState.OPEN else ():
-                    _check_length(folder, part)
+                    check_length(folder, part)
             return manifest.sequence
 
     def begin(self, claim: Claim, sequence: int) -> BatchPart:
@@ -124,12 +125,15 @@ class FileBatches:
         epoch = folder.claim.epoch
         if self._convert is not None:
             name = f"whole-{epoch}"
-            with os.fdopen(folder.create(name), "wb", buffering=0) as file, _Joined(folder, manifest.parts) as parts:
+            with (
+                os.fdopen(folder.create(name), "wb", buffering=0) as file,
+                JoinedParts(folder, manifest.parts) as parts,
+            ):
                 self._convert(io.BufferedReader(parts, _COPY_BYTES), file)
                 self._settle(folder, file.fileno())
         elif [part.epoch for part in manifest.parts] == [epoch]:
             name, length = part_name(epoch), manifest.parts[0].length
-            _check_length(folder, manifest.parts[0])
+            check_length(folder, manifest.parts[0])
             with os.fdopen(folder.open_part(name, os.O_WRONLY), "wb", buffering=0) as file:
                 os.ftruncate(file.fileno(), length)
                 self._settle(folder, file.fileno())
@@ -199,7 +203,7 @@ class BatchPart:
         self._packer: Any = None
         self._written = 0
         if self._start:
-            _check_length(folder, Part(epoch, self._start))
+            check_length(folder, Part(epoch, self._start))
         self._file = os.fdopen(folder.open_part(self._name, os.O_WRONLY | os.O_CREAT), "wb", buffering=0)
         try:
             os.ftruncate(self._file.fileno(), self._start)  # what a batch has left that was not committed
@@ -264,62 +268,13 @@ class BatchPart:
         self.on_close.close()
 
 
-class _Joined(io.RawIOBase):
-    """What is committed of some parts, one after the other."""
-
-    def __init__(self, folder: BatchFolder, parts: Sequence[Part]) -> None:
-        super().__init__()
-        self._folder, self._parts = folder, list(parts)
-        self._file: BinaryIO | None = None
-        self._left = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        while not self._left:
-            if not self._parts:
-                return 0
-            self._open(self._parts.pop(0))
-        assert self._file is not None
-        content = self._file.read(min(len(buffer), self._left))
-        if not content:
-            raise ConnectError(f"cannot write {self._folder.target}: {self._folder.path} was cut meanwhile")
-        buffer[: len(content)] = content
-        self._left -= len(content)
-        return len(content)
-
-    def _open(self, part: Part) -> None:
-        _check_length(self._folder, part)
-        if self._file is not None:
-            self._file.close()
-        self._file = os.fdopen(self._folder.open_part(part_name(part.epoch), os.O_RDONLY), "rb", buffering=0)
-        self._left = part.length
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        super().close()
-
-
 def _packed(content: bytes) -> bytes:
     packer = zlib.compressobj(wbits=31)
     return packer.compress(content) + packer.flush()
 
 
-def _check_length(folder: BatchFolder, part: Part) -> None:
-    name = part_name(part.epoch)
-    length = folder.length_of(name)
-    if length < part.length:
-        found = "is missing" if length < 0 else f"has only {length}"
-        raise ConnectError(
-            f"cannot write {folder.target}: of {folder.path / name} {part.length} bytes are committed, and it {found}; "
-            "remove the folder and begin anew"
-        )
-
-
 def _copy(folder: BatchFolder, part: Part, to: int) -> None:
-    _check_length(folder, part)
+    check_length(folder, part)
     with os.fdopen(folder.open_part(part_name(part.epoch), os.O_RDONLY), "rb", buffering=0) as source:
         left = part.length
         while left:

@@ -85,12 +85,11 @@ class ParquetWriter:
             ConnectError: If they cannot be written.
         """
         self._held.add(frame)
-        if len(self._held) >= self._rows:
-            self._write_held()
-
-    def _write_held(self) -> None:
-        frame, self._held = self._held.value, Gathered()
-        self.write_table(arrow_table(frame, self._where))
+        whole = len(self._held) - len(self._held) % self._rows
+        if whole:
+            held, self._held = self._held.value, Gathered()
+            self.write_table(arrow_table(held[:whole], self._where))
+            self._held.add(held[whole:])
 
     def write_table(self, table: Any) -> None:
         """Write the rows of a table of Arrow as row groups of their own."""
@@ -121,7 +120,7 @@ class ParquetWriter:
             schema: The columns of a file to which nothing was written, as a schema of Arrow.
         """
         if len(self._held):
-            self._write_held()
+            self.write_table(arrow_table(self._held.value, self._where))
         self._opened(schema).close()
 
     def abandon(self) -> None:

@@ -1,4 +1,4 @@
-"""``FrameValidateStage``: reject rows of frames by expressions."""
+"""``FrameValidateStage``: reject rows of frames by expressions, or by a schema."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mainstem.context import PipelineContext
 from mainstem.errors import ValidationError, add_note_once
 from mainstem.frame_data import import_polars, is_frame
 from mainstem.frames.frame_stage import frame_type, whole_frame, worked_on
+from mainstem.frames.row_checks import FrameSchema, row_check_of
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage, StageKind
 
@@ -23,16 +24,21 @@ class FrameValidateStage(PipelineStage["polars.DataFrame", "polars.DataFrame"]):
     A rejected row is one reject with the reasons it fails for, and becomes a record: a dict of its columns. An
     expression that gives null for a row has not said yes, so the row is rejected.
 
+    In the place of expressions there may be a schema of dataframely or pandera, whose rules are then the reasons. A
+    frame that lacks a column, or has one of another type, is an error, not a reject. A schema that changes values, or
+    compares rows with one another, is refused: frames are cut anywhere.
+
     By default the first bad row fails the stage; with ``continue_on_error`` each is recorded in ``context.errors``
     (in a durable run: kept in the store) with its position and a ``ValidationError``, and the rest go on.
 
     Args:
-        rules: By reason, a Polars expression that gives a truth value for each row.
+        rules: By reason, a Polars expression that gives a truth value for each row; or a ``Schema`` of dataframely, or
+            a ``DataFrameSchema`` or ``DataFrameModel`` of ``pandera.polars``.
         continue_on_error: Whether to record bad rows and go on.
         name: The stage's name in reports.
 
     Raises:
-        TypeError: If a rule is no expression.
+        TypeError: If a rule is no expression, or the schema none that can be checked row by row.
         ValueError: If there are no rules.
         MissingExtraError: If ``mainstem[frames]`` is not installed.
 
@@ -51,15 +57,14 @@ class FrameValidateStage(PipelineStage["polars.DataFrame", "polars.DataFrame"]):
     expands = False
 
     def __init__(
-        self, rules: Mapping[str, polars.Expr], *, continue_on_error: bool = False, name: str | None = None
+        self,
+        rules: Mapping[str, polars.Expr] | FrameSchema | type[FrameSchema],
+        *,
+        continue_on_error: bool = False,
+        name: str | None = None,
     ) -> None:
-        polars = import_polars("FrameValidateStage")
-        if not rules:
-            raise ValueError("FrameValidateStage needs a rule: {reason: expression}")
-        for reason, rule in rules.items():
-            if not isinstance(rule, polars.Expr):
-                raise TypeError(f"the rule {reason!r} of FrameValidateStage must be a Polars expression, not {rule!r}")
-        self._rules = dict(rules)
+        import_polars("FrameValidateStage")
+        self._check = row_check_of(rules)
         self._continue_on_error = continue_on_error
         if name is not None:
             self.name = name
@@ -72,8 +77,8 @@ class FrameValidateStage(PipelineStage["polars.DataFrame", "polars.DataFrame"]):
         frame = whole_frame(data)
         if not is_frame(frame):
             return StageResult(data=frame)
-        answers, refused, passed = await worked_on(self._judge, frame)
-        error = self._reject(frame, answers, refused, context)
+        refused, reasons, passed = await worked_on(self._judge, frame)
+        error = self._reject(frame, refused, reasons, context)
         handled = frame.height if error is None else refused[0]
         return StageResult(
             data=passed if error is None else None,
@@ -84,45 +89,27 @@ class FrameValidateStage(PipelineStage["polars.DataFrame", "polars.DataFrame"]):
             records_failed=len(refused) if error is None else 1,
         )
 
-    def _judge(self, frame: polars.DataFrame) -> tuple[polars.DataFrame, list[int], polars.DataFrame]:
-        """Return what the rules say of each row, which rows are refused, and the others."""
-        answers = self._answers(frame)
-        passes = import_polars("FrameValidateStage").all_horizontal(answers.columns)
-        good = answers.select(passes.alias("good"))["good"]
-        refused: list[int] = (~good).arg_true().to_list()
-        return answers, refused, frame.filter(good) if refused else frame
-
-    def _answers(self, frame: polars.DataFrame) -> polars.DataFrame:
-        """Return a column of truth values for each rule, by its number.
-
-        Raises:
-            TypeError: If a rule gives something else.
-        """
+    def _judge(self, frame: polars.DataFrame) -> tuple[list[int], list[str], polars.DataFrame]:
+        """Return the positions of the rows that are refused, the reasons, and the other rows."""
+        refused, reasons = self._check.refused(frame)
+        if not refused:
+            return [], [], frame
         polars = import_polars("FrameValidateStage")
-        rules = [rule.alias(str(at)) for at, rule in enumerate(self._rules.values())]
-        # Beside a column, a rule that does not look at the rows gives an answer for each as well.
-        answers = frame.select(polars.int_range(polars.len()).alias("row"), *rules).drop("row")
-        for reason, column in zip(self._rules, answers.columns, strict=True):
-            if answers[column].dtype not in (polars.Boolean, polars.Null):
-                raise TypeError(
-                    f"the rule {reason!r} gives {answers[column].dtype} for a row, and not a truth value: compare with "
-                    "something"
-                )
-        return answers.fill_null(value=False)
+        is_refused = polars.Series([False], dtype=polars.Boolean).new_from_index(0, frame.height)
+        return refused, reasons, frame.filter(~is_refused.scatter(refused, True))
 
     def _reject(
-        self, frame: polars.DataFrame, answers: polars.DataFrame, refused: list[int], context: PipelineContext
+        self, frame: polars.DataFrame, refused: list[int], reasons: list[str], context: PipelineContext
     ) -> ValidationError | None:
         """Record the rows that are refused; return the error of the first, if that fails the stage."""
         if not self._continue_on_error:
             refused = refused[:1]
         if not refused:
             return None
-        reasons = list(self._rules)
         stage = context.current_stage or self.name
         rows = frame[refused].iter_rows(named=True)
-        for at, row, said in zip(refused, rows, answers[refused].iter_rows(), strict=True):
-            error = ValidationError("; ".join(reason for reason, yes in zip(reasons, said, strict=True) if not yes))
+        for at, row, why in zip(refused, rows, reasons, strict=False):
+            error = ValidationError(why)
             context.record_error(error, stage=stage, record=row, index=at)
             if not self._continue_on_error:
                 add_note_once(error, f"at record {context.chunk_start + at}")

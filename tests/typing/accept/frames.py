@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, assert_type
 
+import dataframely as dy
+import pandera.polars as pa
 import polars as pl
 
 from mainstem import LoadReport, MapStage, Pipeline
@@ -48,3 +50,11 @@ assert_type(checked.add_stage(delays).add_stage(FrameTopStage(3, by="late")).run
 object_of_store = ParquetSink("s3://bucket/out.parquet", compression="zstd", storage_options={"region": "x"})
 written = Pipeline[None, LoadReport]("written").add_stage(deduplicated >> object_of_store)
 assert_type(written.run().data, LoadReport | None)
+
+
+class User(dy.Schema):
+    id = dy.Int64(nullable=False)
+
+
+FrameValidateStage(User, continue_on_error=True)
+FrameValidateStage(pa.DataFrameSchema({"id": pa.Column(int)}))

@@ -27,3 +27,4 @@ FrameSum(3)  # expect: arg-type, reportArgumentType
 FrameTopStage(3, by="late") >> MapStage(length)  # expect: arg-type, reportOperatorIssue
 ParquetSink("out.parquet", compression="rar")  # expect: arg-type, reportArgumentType
 ParquetSink("out.parquet", schema="name")  # expect: arg-type, reportArgumentType
+FrameValidateStage(3)  # expect: arg-type, reportArgumentType
