@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
-from types import NoneType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from mainstem.connect.rows import class_of
+from mainstem.connect.made_columns import MadeColumns
 from mainstem.connect.table_columns import check_identifier as check_identifier  # which is as DuckDB has it
-from mainstem.connect.table_columns import check_key, members_of, quoted
+from mainstem.connect.table_columns import check_key, quoted
 from mainstem.errors import ConnectError
 
 if TYPE_CHECKING:
@@ -40,20 +37,23 @@ class Column:
     default: str | None = None
 
 
-_MADE: dict[type[Any], str] = {
-    bool: "BOOLEAN",
-    int: "BIGINT",
-    float: "DOUBLE",
-    str: "VARCHAR",
-    bytes: "BLOB",
-    datetime: "TIMESTAMP WITH TIME ZONE",
-    date: "DATE",
-    time: "TIME",
-    timedelta: "INTERVAL",
-    Decimal: "DECIMAL(38,18)",
-    UUID: "UUID",
-}
-_NAIVE = "TIMESTAMP"
+_MADE = MadeColumns[str](
+    {
+        bool: "BOOLEAN",
+        int: "BIGINT",
+        float: "DOUBLE",
+        str: "VARCHAR",
+        bytes: "BLOB",
+        datetime: "TIMESTAMP WITH TIME ZONE",
+        date: "DATE",
+        time: "TIME",
+        timedelta: "INTERVAL",
+        Decimal: "DECIMAL(38,18)",
+        UUID: "UUID",
+    },
+    naive="TIMESTAMP",
+    described=str,
+)
 
 
 def declare(name: str, hint: Any, key: Sequence[str]) -> Column:
@@ -62,34 +62,8 @@ def declare(name: str, hint: Any, key: Sequence[str]) -> Column:
     Raises:
         TypeError: If there is none that holds such values.
     """
-    kinds: set[type[Any]] = set()
-    for member in members_of(hint):
-        if isinstance(member, type) and issubclass(member, Enum):
-            kinds |= {class_of(each.value) for each in member}
-        elif isinstance(member, type) and member is not object:
-            kinds.add(member)
-        else:
-            raise TypeError(
-                f"field {name!r} is annotated with {member!r}, for which no column can be made: say its type"
-            )
-    found: set[str] = set()
-    for each in kinds - {NoneType}:
-        made = _made_for(each)
-        if made is None:
-            raise TypeError(
-                f"field {name!r} has the type {each.__name__}, for which no column can be made: turn it into a text or "
-                "number before, or leave it out"
-            )
-        found.add(made)
-    if found == {_MADE[int], _MADE[float]}:
-        found = {_MADE[float]}
-    if not found:
-        raise TypeError(f"field {name!r} is always None, and no column can be made for it: make the table before")
-    if len(found) > 1:
-        raise TypeError(
-            f"field {name!r} would need columns of several types ({', '.join(sorted(found))}): make the table before"
-        )
-    return Column(name, found.pop(), NoneType in kinds and name not in key)
+    made, nullable = _MADE.declared(name, hint)
+    return Column(name, made, nullable and name not in key)
 
 
 def infer(name: str, values: Iterable[Any], key: Sequence[str]) -> Column:
@@ -98,28 +72,7 @@ def infer(name: str, values: Iterable[Any], key: Sequence[str]) -> Column:
     Raises:
         TypeError: If there is none that holds any of them.
     """
-    made = Counter[str]()
-    for value in values:
-        while issubclass(class_of(value), Enum):
-            value = value.value
-        found = _made_for(class_of(value))
-        if found == _MADE[datetime] and value.tzinfo is None:
-            found = _NAIVE
-        if found is not None:
-            made[found] += 1
-    if not made:
-        raise TypeError(
-            f"no value of field {name!r} says what column is to be made for it: make the table before, or give "
-            "record_type="
-        )
-    best = _MADE[float] if set(made) == {_MADE[int], _MADE[float]} else made.most_common(1)[0][0]
-    return Column(name, best, name not in key)
-
-
-def _made_for(kind: type[Any]) -> str | None:
-    if kind in _MADE:
-        return _MADE[kind]
-    return next((made for base, made in _MADE.items() if issubclass(kind, base)), None)
+    return Column(name, _MADE.inferred(name, values), name not in key)
 
 
 def declaration(column: Column) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
-from enum import Enum
-from types import NoneType
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from mainstem.connect import table_columns
-from mainstem.connect.rows import class_of
-from mainstem.connect.table_columns import check_key, members_of, quoted
+from mainstem.connect.made_columns import MadeColumns
+from mainstem.connect.table_columns import check_key, quoted
 from mainstem.errors import ConnectError
 
 if TYPE_CHECKING:
@@ -77,23 +75,26 @@ def check_identifier(what: str, name: object) -> None:
 _TEXT = "longtext CHARACTER SET utf8mb4"
 _KEY_LENGTH = 512
 """Characters, or bytes, of a text in a key; several share the 3072 bytes that an index may have."""
-_MADE: dict[type[Any], tuple[str, str]] = {
-    bool: ("tinyint", "tinyint(1)"),
-    int: ("bigint", "bigint"),
-    float: ("double", "double"),
-    str: ("longtext", _TEXT),
-    bytes: ("longblob", "longblob"),
-    datetime: ("timestamp", "timestamp(6)"),
-    date: ("date", "date"),
-    time: ("time", "time(6)"),
-    Decimal: ("decimal", "decimal(65,30)"),
-    UUID: ("varchar", "varchar(36) CHARACTER SET ascii"),
-}
+_MADE = MadeColumns[tuple[str, str]](
+    {
+        bool: ("tinyint", "tinyint(1)"),
+        int: ("bigint", "bigint"),
+        float: ("double", "double"),
+        str: ("longtext", _TEXT),
+        bytes: ("longblob", "longblob"),
+        datetime: ("timestamp", "timestamp(6)"),
+        date: ("date", "date"),
+        time: ("time", "time(6)"),
+        Decimal: ("decimal", "decimal(65,30)"),
+        UUID: ("varchar", "varchar(36) CHARACTER SET ascii"),
+    },
+    naive=("datetime", "datetime(6)"),
+    described=itemgetter(1),
+)
 _IN_KEYS = {
     "longtext": ("varchar", "varchar({}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
     "longblob": ("varbinary", "varbinary({})"),
 }
-_NAIVE = ("datetime", "datetime(6)")
 _LIMITS: dict[str, dict[str, Any]] = {
     "datetime": {"fraction": 6},
     "timestamp": {"fraction": 6},
@@ -108,33 +109,8 @@ def declare(name: str, hint: Any, key: Sequence[str]) -> Column:
     Raises:
         TypeError: If there is none that holds such values.
     """
-    kinds: set[type[Any]] = set()
-    for member in members_of(hint):
-        if isinstance(member, type) and issubclass(member, Enum):
-            kinds |= {class_of(each.value) for each in member}
-        elif isinstance(member, type) and member is not object:
-            kinds.add(member)
-        else:
-            raise TypeError(
-                f"field {name!r} is annotated with {member!r}, for which no column can be made: say its type"
-            )
-    found: set[tuple[str, str]] = set()
-    for each in kinds - {NoneType}:
-        made = _made_for(each)
-        if made is None:
-            raise TypeError(
-                f"field {name!r} has the type {each.__name__}, for which no column can be made: turn it into a text or "
-                "number before, or leave it out"
-            )
-        found.add(made)
-    if found == {_MADE[int], _MADE[float]}:
-        found = {_MADE[float]}
-    if not found:
-        raise TypeError(f"field {name!r} is always None, and no column can be made for it: make the table before")
-    if len(found) > 1:
-        named = ", ".join(sorted(declared for _, declared in found))
-        raise TypeError(f"field {name!r} would need columns of several types ({named}): make the table before")
-    return _column(name, found.pop(), NoneType in kinds, key)
+    made, nullable = _MADE.declared(name, hint)
+    return _column(name, made, nullable, key)
 
 
 def infer(name: str, values: Iterable[Any], key: Sequence[str]) -> Column:
@@ -143,23 +119,7 @@ def infer(name: str, values: Iterable[Any], key: Sequence[str]) -> Column:
     Raises:
         TypeError: If there is none that holds any of them.
     """
-    made = Counter[tuple[str, str]]()
-    for value in values:
-        while issubclass(class_of(value), Enum):
-            value = value.value
-        found = _made_for(class_of(value))
-        if found == _MADE[datetime] and value.tzinfo is None:
-            found = _NAIVE
-        if found is not None:
-            made[found] += 1
-    if not made:
-        raise TypeError(
-            f"no value of field {name!r} says what column is to be made for it: make the table before, or give "
-            "record_type="
-        )
-    if set(made) == {_MADE[int], _MADE[float]}:
-        return _column(name, _MADE[float], True, key)
-    return _column(name, made.most_common(1)[0][0], True, key)
+    return _column(name, _MADE.inferred(name, values), True, key)
 
 
 def _column(name: str, made: tuple[str, str], nullable: bool, key: Sequence[str]) -> Column:
@@ -169,12 +129,6 @@ def _column(name: str, made: tuple[str, str], nullable: bool, key: Sequence[str]
         kind, declared = _IN_KEYS[made[0]]
         made = kind, declared.format(length)
     return Column(name, *made, nullable=nullable and name not in key, length=length, **_LIMITS.get(made[0], {}))
-
-
-def _made_for(kind: type[Any]) -> tuple[str, str] | None:
-    if kind in _MADE:
-        return _MADE[kind]
-    return next((made for base, made in _MADE.items() if issubclass(kind, base)), None)
 
 
 def create_statement(table: str, columns: Sequence[Column], key: Sequence[str]) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
-from types import NoneType
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from mainstem.connect import table_columns
-from mainstem.connect.rows import class_of
-from mainstem.connect.table_columns import check_key, members_of, quoted
+from mainstem.connect.made_columns import MadeColumns
+from mainstem.connect.table_columns import check_key, quoted
 from mainstem.errors import ConnectError
 
 if TYPE_CHECKING:
@@ -65,21 +63,25 @@ def check_identifier(what: str, name: object) -> None:
         raise ValueError(f"{what} has {length} bytes, and PostgreSQL cuts it off after {LONGEST_NAME}: {name!r:.200}")
 
 
-_MADE: dict[type[Any], tuple[str, str]] = {
-    bool: ("bool", "boolean"),
-    int: ("int8", "bigint"),
-    float: ("float8", "double precision"),
-    str: ("text", "text"),
-    bytes: ("bytea", "bytea"),
-    datetime: ("timestamptz", "timestamp with time zone"),
-    date: ("date", "date"),
-    time: ("time", "time"),
-    timedelta: ("interval", "interval"),
-    Decimal: ("numeric", "numeric"),
-    UUID: ("uuid", "uuid"),
-    dict: ("jsonb", "jsonb"),
-    list: ("jsonb", "jsonb"),
-}
+_MADE = MadeColumns[tuple[str, str]](
+    {
+        bool: ("bool", "boolean"),
+        int: ("int8", "bigint"),
+        float: ("float8", "double precision"),
+        str: ("text", "text"),
+        bytes: ("bytea", "bytea"),
+        datetime: ("timestamptz", "timestamp with time zone"),
+        date: ("date", "date"),
+        time: ("time", "time"),
+        timedelta: ("interval", "interval"),
+        Decimal: ("numeric", "numeric"),
+        UUID: ("uuid", "uuid"),
+        dict: ("jsonb", "jsonb"),
+        list: ("jsonb", "jsonb"),
+    },
+    naive=("timestamp", "timestamp"),
+    described=itemgetter(1),
+)
 
 
 def declare(name: str, hint: Any, key: Sequence[str]) -> Column:
@@ -88,17 +90,8 @@ def declare(name: str, hint: Any, key: Sequence[str]) -> Column:
     Raises:
         TypeError: If there is none that holds such values.
     """
-    kinds: set[type[Any]] = set()
-    for member in members_of(hint):
-        if isinstance(member, type) and issubclass(member, Enum):
-            kinds |= {class_of(each.value) for each in member}
-        elif isinstance(member, type) and member is not object:
-            kinds.add(member)
-        else:
-            raise TypeError(
-                f"field {name!r} is annotated with {member!r}, for which no column can be made: say its type"
-            )
-    return _made(name, kinds, NoneType in kinds and name not in key)
+    made, nullable = _MADE.declared(name, hint)
+    return Column(name, *made, nullable and name not in key)
 
 
 def infer(name: str, values: Iterable[Any], key: Sequence[str]) -> Column:
@@ -107,58 +100,7 @@ def infer(name: str, values: Iterable[Any], key: Sequence[str]) -> Column:
     Raises:
         TypeError: If there is none that holds any of them.
     """
-    counts = Counter[type[Any]]()
-    naive = 0
-    for value in values:
-        while issubclass(class_of(value), Enum):
-            value = value.value
-        kind = class_of(value)
-        if kind is not NoneType and _made_for(kind) is not None:
-            counts[kind] += 1
-            naive += kind is datetime and value.tzinfo is None
-    made = Counter[tuple[str, str]]()
-    for kind, count in counts.items():
-        made[_made_for(kind) or _MADE[str]] += count
-    nullable = name not in key
-    if not made:
-        raise TypeError(
-            f"no value of field {name!r} says what column is to be made for it: make the table before, or give "
-            "record_type="
-        )
-    if set(made) == {_MADE[int], _MADE[float]}:
-        return Column(name, *_MADE[float], nullable)
-    best, _ = made.most_common(1)[0]
-    if best == _MADE[datetime] and 2 * naive > counts[datetime]:
-        best = ("timestamp", "timestamp")
-    return Column(name, *best, nullable)
-
-
-def _made(name: str, kinds: set[type[Any]], nullable: bool) -> Column:
-    found: set[tuple[str, str]] = set()
-    for each in kinds - {NoneType}:
-        made = _made_for(each)
-        if made is None:
-            raise TypeError(
-                f"field {name!r} has the type {each.__name__}, for which no column can be made: turn it into a text or "
-                "number before, or leave it out"
-            )
-        found.add(made)
-    if found == {_MADE[int], _MADE[float]}:
-        found = {_MADE[float]}
-    if not found:
-        raise TypeError(f"field {name!r} is always None, and no column can be made for it: make the table before")
-    if len(found) > 1:
-        named = ", ".join(sorted(declared for _, declared in found))
-        raise TypeError(f"field {name!r} would need columns of several types ({named}): make the table before")
-    kind, declared = found.pop()
-    return Column(name, kind, declared, nullable)
-
-
-def _made_for(kind: type[Any]) -> tuple[str, str] | None:
-    """Return the type that is made for a class, and how it is declared; ``None`` if there is none."""
-    if kind in _MADE:
-        return _MADE[kind]
-    return next((made for base, made in _MADE.items() if issubclass(kind, base)), None)
+    return Column(name, *_MADE.inferred(name, values), name not in key)
 
 
 def declaration(column: Column) -> str:
