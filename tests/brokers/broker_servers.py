@@ -34,11 +34,20 @@ class BrokerServer:
         folder: Where its data lies.
         port: Where it listens.
         environment: Variables of its environment.
+        watches_input: Whether the command ends by itself, with all it has started, when its input does.
     """
 
     def __init__(
-        self, name: str, command: list[str], folder: Path, port: int, environment: dict[str, str] | None = None
+        self,
+        name: str,
+        command: list[str],
+        folder: Path,
+        port: int,
+        environment: dict[str, str] | None = None,
+        *,
+        watches_input: bool = False,
     ) -> None:
+        self._watches_input = watches_input
         self.name, self.port = name, port
         self._environment = {**os.environ, **(environment or {})}
         self._command, self._folder = command, folder
@@ -54,7 +63,8 @@ class BrokerServer:
                 stderr=log,
                 cwd=self._folder,
                 env=self._environment,
-                preexec_fn=_die_with_parent,
+                stdin=subprocess.PIPE,  # which ends with this process
+                preexec_fn=None if self._watches_input else _die_with_parent,
                 start_new_session=True,
             )
         deadline = monotonic() + _START_SECONDS
@@ -72,6 +82,8 @@ class BrokerServer:
         """Stop it, and wait for that."""
         process, self._process = self._process, None
         if process is not None:
+            assert process.stdin is not None
+            process.stdin.close()
             os.killpg(process.pid, signal.SIGKILL)  # RabbitMQ has others beside it
             process.wait()
 
@@ -150,4 +162,6 @@ def rabbit_server() -> BrokerServer:
         "RABBITMQ_NODE_PORT": str(port),
         "RABBITMQ_PID_FILE": str(folder / "pid"),
     }
-    return _served(BrokerServer("RabbitMQ", [str(_RABBIT)], folder, port, environment))
+    # Its script starts others, which a signal on the death of this process would not reach.
+    watched = ["/bin/sh", "-c", '"$0" & read _; kill -KILL 0', str(_RABBIT)]
+    return _served(BrokerServer("RabbitMQ", watched, folder, port, environment, watches_input=True))
