@@ -20,7 +20,7 @@ from tests.connect.file_servers import Bucket
 from tests.connect.file_servers import bucket as bucket
 
 from mainstem import ConnectError, LoadReport, Pipeline, StageContractError
-from mainstem.connect import ParquetSink, ParquetSource
+from mainstem.connect import CsvSink, CsvSource, JsonLinesSink, JsonLinesSource, ParquetSink, ParquetSource
 from mainstem.frames import FrameStage
 
 pytestmark = pytest.mark.extras
@@ -206,6 +206,27 @@ def test_an_object_is_there_as_a_whole_or_not_at_all(bucket: Bucket) -> None:
     assert len(Pipeline[Any, Any]("read").add_stage(source).run().unwrap()) == 3000
     assert not write(sink(), [{"n": "x"}]).success
     assert len(Pipeline[Any, Any]("read").add_stage(source).run().unwrap()) == 3000
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize(("sink_of", "source_of"), [(CsvSink, CsvSource), (JsonLinesSink, JsonLinesSource)])
+def test_other_files_go_there_as_well(bucket: Bucket, sink_of: Any, source_of: Any, ending: str) -> None:
+    url = f"{bucket.url}/out/w.txt{ending}"
+    records = [{"n": str(number)} for number in range(3000)]
+    assert not write(sink_of(url, storage_options=bucket.options), [{"n": "1"}, {"n": {"a set"}}]).success
+    assert list(obstore.list(bucket.store).collect()) == []
+    write(sink_of(url, storage_options=bucket.options), records).unwrap()
+    content = bytes(obstore.get(bucket.store, f"out/w.txt{ending}").bytes())
+    assert content.startswith(b"\x1f\x8b") is bool(ending)
+    source = source_of(url, storage_options=bucket.options)
+    assert Pipeline[Any, Any]("read").add_stage(source).run().unwrap() == records
+
+
+@pytest.mark.parametrize("sink_of", [CsvSink, JsonLinesSink])
+def test_a_durable_run_of_other_files_there_is_refused(bucket: Bucket, tmp_path: Path, sink_of: Any) -> None:
+    sink = sink_of(f"{bucket.url}/w", storage_options=bucket.options)
+    result = write(sink, [{"n": 1}], store=tmp_path / "runs.db", run_id="a")
+    assert "is uploaded as a whole, and a durable run writes batch by batch" in str(result.error)
 
 
 def test_a_large_object_goes_in_parts(bucket: Bucket) -> None:

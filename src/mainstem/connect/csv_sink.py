@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -14,9 +14,9 @@ from uuid import UUID
 from anyio.to_thread import run_sync
 
 from mainstem.connect.csv_rows import CsvFormat
-from mainstem.connect.file_batches import BatchPart, FileBatches
-from mainstem.connect.files import FilePath, local_path
-from mainstem.connect.pending_file import PendingFile
+from mainstem.connect.file_batches import BatchPart
+from mainstem.connect.file_target import FileTarget, Pending
+from mainstem.connect.files import FilePath
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.connect.rows import Row, RowReader, keys_of, shown
 from mainstem.context import PipelineContext
@@ -40,16 +40,21 @@ class CsvSink(SinkStage[Any]):
     which appears when the run completes; until then, whatever becomes of the run, what was there stays as it was. In a
     packed file each batch is a gzip member of its own, which every reader of gzip takes. That needs a POSIX system.
 
+    A file of an object store (``s3://``, ``gs://``, ``az://``, ``memory://`` and what fsspec knows) is made on this
+    machine's disk and uploaded when the run has succeeded; a durable run into one is refused.
+
     Args:
-        path: The file; packed with gzip where it ends in ``.gz``.
+        path: The file, or its URL; packed with gzip where it ends in ``.gz``.
         columns: The keys, in the order of the columns; those of the first record by default. Without them, a load of no
             records writes an empty file.
         continue_on_error: Whether to record what cannot be written and go on.
         delimiter: What separates the cells.
+        storage_options: How URLs are opened, as for ``CsvSource``.
         name: The stage's name in reports.
 
     Raises:
-        ConnectError: If ``path`` is a URL.
+        ConnectError: If the URL is of nothing that can be written.
+        MissingExtraError: If it is a URL, and ``mainstem[files]`` is not installed.
         TypeError: If ``delimiter`` is no single character.
         ValueError: If ``columns`` is empty, or has an empty name or the same name twice; if ``delimiter`` is a quote.
 
@@ -73,10 +78,10 @@ class CsvSink(SinkStage[Any]):
         columns: Sequence[str] | None = None,
         continue_on_error: bool = False,
         delimiter: str = ",",
+        storage_options: Mapping[str, Any] | None = None,
         name: str | None = None,
     ) -> None:
-        self._path = local_path(path)
-        self._batches = FileBatches(self._path)
+        self._file = FileTarget(path, storage_options)
         self._columns = None if columns is None else tuple(columns)
         if self._columns is not None:
             _check_columns(self._columns)
@@ -87,24 +92,24 @@ class CsvSink(SinkStage[Any]):
 
     @property
     def target(self) -> str:
-        return str(self._path)
+        return self._file.shown
 
     @property
     def replaces(self) -> bool:
         return True
 
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
-        pending = PendingFile(self._path)
+        pending = self._file.pending()
         transaction = _CsvTransaction(pending, context, self.name, self._delimiter, self._continue_on_error)
         if self._columns is not None:
             transaction.write_header(self._columns)
         return transaction
 
     async def claim(self, claim: Claim) -> int:
-        return await run_sync(self._batches.claim, claim)
+        return await run_sync(self._file.batches.claim, claim)
 
     async def begin_batch(self, context: PipelineContext, claim: Claim, sequence: int) -> SinkTransaction[Any]:
-        part = await run_sync(self._batches.begin, claim, sequence)
+        part = await run_sync(self._file.batches.begin, claim, sequence)
         transaction = _CsvBatch(part, context, self.name, self._delimiter, self._continue_on_error)
         try:
             transaction.go_on_with(self._columns, self.target)
@@ -115,11 +120,11 @@ class CsvSink(SinkStage[Any]):
 
     async def complete(self, claim: Claim) -> None:
         header = b"" if self._columns is None else _encoded([self._columns], self._delimiter)
-        await run_sync(self._batches.complete, claim, header)
+        await run_sync(self._file.batches.complete, claim, header)
 
     async def forget(self, claim: Claim) -> None:
         """Remove what is kept of a run that nobody will claim again. May be done again."""
-        await run_sync(self._batches.forget, claim)
+        await run_sync(self._file.batches.forget, claim)
 
 
 def _check_columns(columns: Sequence[str]) -> None:
@@ -140,7 +145,12 @@ def _check_columns(columns: Sequence[str]) -> None:
 
 class _CsvTransaction(SinkTransaction[Any]):
     def __init__(
-        self, file: PendingFile | BatchPart, context: PipelineContext, stage: str, delimiter: str, go_on: bool
+        self,
+        file: Pending | BatchPart,
+        context: PipelineContext,
+        stage: str,
+        delimiter: str,
+        go_on: bool,
     ) -> None:
         self._file = file
         self._context = context

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anyio.to_thread import run_sync
 
-from mainstem.connect.file_batches import BatchPart, FileBatches
-from mainstem.connect.files import FilePath, local_path
+from mainstem.connect.file_batches import BatchPart
+from mainstem.connect.file_target import FileTarget, Pending
+from mainstem.connect.files import FilePath
 from mainstem.connect.json_encoding import json_line, unwritable_as_json
-from mainstem.connect.pending_file import PendingFile
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.context import PipelineContext
 from mainstem.endpoints import Claim, Position, SinkStage, SinkTransaction
@@ -30,13 +30,18 @@ class JsonLinesSink(SinkStage[Any]):
     which appears when the run completes; until then, whatever becomes of the run, what was there stays as it was. In a
     packed file each batch is a gzip member of its own, which every reader of gzip takes. That needs a POSIX system.
 
+    A file of an object store (``s3://``, ``gs://``, ``az://``, ``memory://`` and what fsspec knows) is made on this
+    machine's disk and uploaded when the run has succeeded; a durable run into one is refused.
+
     Args:
-        path: The file; packed with gzip where it ends in ``.gz``.
+        path: The file, or its URL; packed with gzip where it ends in ``.gz``.
         continue_on_error: Whether to record what cannot be written and go on.
+        storage_options: How URLs are opened, as for ``JsonLinesSource``.
         name: The stage's name in reports.
 
     Raises:
-        ConnectError: If ``path`` is a URL.
+        ConnectError: If the URL is of nothing that can be written.
+        MissingExtraError: If it is a URL, and ``mainstem[files]`` is not installed.
 
     Example:
         >>> from datetime import date
@@ -50,41 +55,47 @@ class JsonLinesSink(SinkStage[Any]):
         1 {"name":"Ada","born":"1815-12-10"}
     """
 
-    def __init__(self, path: FilePath, *, continue_on_error: bool = False, name: str | None = None) -> None:
-        self._path = local_path(path)
-        self._batches = FileBatches(self._path)
+    def __init__(
+        self,
+        path: FilePath,
+        *,
+        continue_on_error: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> None:
+        self._file = FileTarget(path, storage_options)
         self._continue_on_error = continue_on_error
         if name is not None:
             self.name = name
 
     @property
     def target(self) -> str:
-        return str(self._path)
+        return self._file.shown
 
     @property
     def replaces(self) -> bool:
         return True
 
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
-        return _JsonLinesTransaction(PendingFile(self._path), context, self.name, self._continue_on_error)
+        return _JsonLinesTransaction(self._file.pending(), context, self.name, self._continue_on_error)
 
     async def claim(self, claim: Claim) -> int:
-        return await run_sync(self._batches.claim, claim)
+        return await run_sync(self._file.batches.claim, claim)
 
     async def begin_batch(self, context: PipelineContext, claim: Claim, sequence: int) -> SinkTransaction[Any]:
-        part = await run_sync(self._batches.begin, claim, sequence)
+        part = await run_sync(self._file.batches.begin, claim, sequence)
         return _JsonLinesTransaction(part, context, self.name, self._continue_on_error)
 
     async def complete(self, claim: Claim) -> None:
-        await run_sync(self._batches.complete, claim)
+        await run_sync(self._file.batches.complete, claim)
 
     async def forget(self, claim: Claim) -> None:
         """Remove what is kept of a run that nobody will claim again. May be done again."""
-        await run_sync(self._batches.forget, claim)
+        await run_sync(self._file.batches.forget, claim)
 
 
 class _JsonLinesTransaction(SinkTransaction[Any]):
-    def __init__(self, file: PendingFile | BatchPart, context: PipelineContext, stage: str, go_on: bool) -> None:
+    def __init__(self, file: Pending | BatchPart, context: PipelineContext, stage: str, go_on: bool) -> None:
         self._file = file
         self._context = context
         self._stage = stage

@@ -5,25 +5,21 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 from anyio.to_thread import run_sync
 
-from mainstem.connect.file_batches import BatchPart, FileBatches
-from mainstem.connect.files import FilePath, local_path
+from mainstem.connect.file_batches import BatchPart
+from mainstem.connect.file_target import FileTarget, Pending
+from mainstem.connect.files import FilePath
 from mainstem.connect.frame_maker import FrameMaker
-from mainstem.connect.locations import is_url, remote_place
 from mainstem.connect.parquet_writer import ParquetWriter, arrow_table, as_stream, write_streams
-from mainstem.connect.pending_file import PendingFile
-from mainstem.connect.pending_upload import PendingUpload
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.context import PipelineContext
 from mainstem.endpoints import Claim, Position, SinkStage, SinkTransaction
-from mainstem.errors import ConnectError, StageContractError, missing_extra
+from mainstem.errors import StageContractError, missing_extra
 from mainstem.frame_data import import_polars, is_frame
 from mainstem.options import check_count
-from mainstem.secrets import redact_url
 
 Compression: TypeAlias = Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"]
 ROW_GROUP_ROWS = 262_144
@@ -60,8 +56,7 @@ class ParquetSink(SinkStage[Any]):
         MissingExtraError: If ``mainstem[frames]`` is not installed, or for a URL ``mainstem[files]``.
 
     Example:
-        >>> from pathlib import Path
-        >>> from tempfile import TemporaryDirectory
+        >>>         >>> from tempfile import TemporaryDirectory
         >>> import polars as pl
         >>> from mainstem import Pipeline
         >>> with TemporaryDirectory() as folder:
@@ -72,7 +67,7 @@ class ParquetSink(SinkStage[Any]):
     """
 
     chunk_size = 1000  # to make a frame of records costs as much as some hundred of them
-    not_in_shape = frozenset(("maker", "batches", "arrow_schema", "options", "row_group_rows"))
+    not_in_shape = frozenset(("maker", "arrow_schema", "row_group_rows"))
 
     def __init__(
         self,
@@ -94,23 +89,18 @@ class ParquetSink(SinkStage[Any]):
         if compression not in known:
             raise ValueError(f"compression of ParquetSink is one of {', '.join(known)}, not {compression!r}")
         check_count("row_group_rows of ParquetSink", row_group_rows)
-        self._is_remote = is_url(path)
-        self._path: Path | None = None if self._is_remote else local_path(path)
-        self._url, self._options = path, storage_options or {}
-        if self._is_remote:
-            remote_place(path, self._options)
+        self._file = FileTarget(path, storage_options, self._convert)
         self._maker = None if schema is None else FrameMaker(schema, "ParquetSink", "the file")
         columns: Any = {} if self._maker is None else self._maker.schema
         self._arrow_schema: Any = arrow_table(polars.DataFrame(schema=columns), self.target).schema
         self._compression, self._row_group_rows = compression, row_group_rows
-        self._batches = None if self._path is None else FileBatches(self._path, self._convert)
         self._continue_on_error = continue_on_error
         if name is not None:
             self.name = name
 
     @property
     def target(self) -> str:
-        return redact_url(str(self._url)) if self._path is None else str(self._path)
+        return self._file.shown
 
     @property
     def replaces(self) -> bool:
@@ -152,34 +142,24 @@ class ParquetSink(SinkStage[Any]):
         self.end(writer)
 
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
-        if self._path is None:
-            return _ParquetTransaction(self, PendingUpload(self._url, self._options), context)
-        return _ParquetTransaction(self, PendingFile(self._path), context)
+        return _ParquetTransaction(self, self._file.pending(), context)
 
     async def claim(self, claim: Claim) -> int:
-        return await run_sync(self._local_batches().claim, claim)
+        return await run_sync(self._file.batches.claim, claim)
 
     async def begin_batch(self, context: PipelineContext, claim: Claim, sequence: int) -> SinkTransaction[Any]:
-        return _ParquetBatch(self, await run_sync(self._local_batches().begin, claim, sequence), context)
+        return _ParquetBatch(self, await run_sync(self._file.batches.begin, claim, sequence), context)
 
     async def complete(self, claim: Claim) -> None:
-        await run_sync(self._local_batches().complete, claim)
+        await run_sync(self._file.batches.complete, claim)
 
     async def forget(self, claim: Claim) -> None:
         """Remove what is kept of a run that nobody will claim again. May be done again."""
-        await run_sync(self._local_batches().forget, claim)
-
-    def _local_batches(self) -> FileBatches:
-        if self._batches is None:
-            raise ConnectError(
-                f"{self.target} is uploaded as a whole, and a durable run writes batch by batch: write to a local "
-                "file, or run without a store"
-            )
-        return self._batches
+        await run_sync(self._file.batches.forget, claim)
 
 
 class _ParquetTransaction(SinkTransaction[Any]):
-    def __init__(self, sink: ParquetSink, file: PendingFile | PendingUpload, context: PipelineContext) -> None:
+    def __init__(self, sink: ParquetSink, file: Pending, context: PipelineContext) -> None:
         self._sink, self._file, self._context = sink, file, context
         self._writer = sink.writer(file)
 

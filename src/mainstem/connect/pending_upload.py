@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ class PendingUpload:
     """A file in the making: written to this machine's disk, and uploaded by ``commit``, when it is there as a whole.
 
     Args:
-        url: Where it is to be.
+        url: Where it is to be. Where it ends in ``.gz``, what is written is packed.
         options: How the URL is opened.
 
     Raises:
@@ -25,6 +26,7 @@ class PendingUpload:
     def __init__(self, url: FilePath, options: Mapping[str, Any]) -> None:
         self._store, self._path = remote_place(url, options)
         self._file: Any = tempfile.TemporaryFile(prefix="mainstem-")  # noqa: SIM115 - it is closed by discard()
+        self._packer = zlib.compressobj(wbits=31) if self._path.endswith(".gz") else None  # 31 means gzip
 
     def write(self, content: bytes) -> None:
         """Append to the file.
@@ -32,7 +34,7 @@ class PendingUpload:
         Raises:
             OSError: If the disk is full.
         """
-        self._file.write(content)
+        self._file.write(content if self._packer is None else self._packer.compress(content))
 
     def commit(self) -> None:
         """Upload it; until then, and if it fails, what was there is as it was.
@@ -40,6 +42,8 @@ class PendingUpload:
         Raises:
             ConnectError: If that cannot be done.
         """
+        if self._packer is not None:
+            self._file.write(self._packer.flush())
         self._file.seek(0)
         self._store.put(self._path, self._file)
         self._file.close()
