@@ -213,10 +213,22 @@ def test_an_address_where_nothing_listens(address: str) -> None:
         refuse_unreachable(address)
 
 
+UNREACHABLE = """
+from mainstem import Pipeline
+from mainstem.ray_runner import RayRunner
+print(Pipeline("p").map(abs).run([1], runner=RayRunner("127.0.0.1:1")).error)
+"""
+
+
+def test_a_run_on_a_cluster_that_is_not_there_ends_soon() -> None:
+    given = [sys.executable, "-c", UNREACHABLE]
+    done = subprocess.run(given, capture_output=True, text=True, check=False, timeout=15)  # Ray itself tries for longer
+    assert done.stdout.startswith("the Ray cluster at 127.0.0.1:1 cannot be reached"), done.stderr
+
+
 LOCAL = """
 from tests.ray_runner import sent_functions as sent
 from mainstem import Pipeline
-from mainstem.frames import FrameStage, FrameValidateStage
 from mainstem.ray_runner import RayRunner
 for _ in range(2):
     print(Pipeline("p").map(sent.double).run([1, 2, 3], runner=RayRunner(parallelism=1)).data)
@@ -253,7 +265,6 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 DRIVER = """
 import sys
-from mainstem.frames import FrameStage, FrameValidateStage
 from mainstem.ray_runner import RayRunner
 from tests.ray_runner.sent_functions import into_a_table
 into_a_table(sys.argv[1], sys.argv[2], RayRunner(sys.argv[3], parallelism=2))
