@@ -25,9 +25,10 @@ cp -r tests pyproject.toml "$scratch/away"
 cd "$scratch/away"
 # Left out: what is about the extras, the repository or the type checkers as a whole file; single tests bear the mark.
 "$scratch/venv/bin/python" -m pytest -q -n 2 -p no:cacheprovider -o pythonpath= -m "not extras and not alone" tests \
-  --ignore tests/cli --ignore tests/crash --ignore tests/poison --ignore tests/frames --ignore tests/test_own_frames.py --ignore tests/power --ignore tests/postgres_server.py \
+  --ignore tests/brokers --ignore tests/cli --ignore tests/crash --ignore tests/poison --ignore tests/frames --ignore tests/test_own_frames.py --ignore tests/power --ignore tests/ray_runner --ignore tests/postgres_server.py \
   --ignore tests/store/test_calls_done_once.py --ignore tests/store/test_postgres_store.py --ignore tests/test_postgres_connection.py \
   --ignore tests/test_postgres_errors.py --ignore tests/test_postgres_server.py \
   --ignore tests/connect --ignore tests/typing --ignore tests/stages/test_validate_records.py \
   --ignore tests/test_records.py --ignore tests/test_typecheck.py --ignore tests/test_typing.py \
-  --ignore tests/test_retry.py --ignore tests/test_package.py --ignore tests/test_layers.py --ignore tests/test_docs.py --ignore tests/test_examples.py
+  --ignore tests/test_retry.py --ignore tests/test_package.py --ignore tests/test_layers.py --ignore tests/test_docs.py --ignore tests/test_examples.py \
+  --ignore tests/test_user_import.py --ignore tests/test_data_export.py --ignore tests/test_live_metrics.py --ignore tests/test_flights_benchmark.py

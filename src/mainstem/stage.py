@@ -345,11 +345,16 @@ def _not_a_stage(found: object) -> str:
 
 
 _NOT_THE_USERS = (__file__.removesuffix("stage.py"), typing.__file__, typing_extensions.__file__)
+_ALIAS: type[Any] = type(typing.List[int])  # noqa: UP006 - typing's own, whose class is not public
 
 
 def _calling_line() -> str:
     """Return ``file:line`` of the innermost caller outside this package."""
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # there is no public way that is as quick
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
+    # Pandera puts a function of its own in the place of what calls MapStage[int, str](...) in typing.
+    calls_alias = getattr(_ALIAS.__call__, "__code__", None)
+    while frame.f_back is not None and (
+        frame.f_code.co_filename.startswith(_NOT_THE_USERS) or frame.f_code is calls_alias
+    ):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem import Pipeline, StageContractError
+from mainstem import MapStage, Pipeline, StageContractError
 from mainstem.frames import FrameValidateStage
 from mainstem.workers import Workers
 
@@ -111,3 +111,8 @@ class Keyed(dy.Schema):
 def test_what_cannot_be_checked_row_by_row_is_refused(rules: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         FrameValidateStage(rules)
+
+
+def test_a_stage_knows_its_line_though_pandera_has_its_hand_in_typing() -> None:
+    stage = MapStage[int, int](abs)
+    assert stage.made_at.startswith(f"{__file__}:")
