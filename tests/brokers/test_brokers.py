@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sqlite3
@@ -194,6 +195,8 @@ def test_a_wrong_password_is_refused_and_not_shown(channel: Channel) -> None:
         result = pipeline.run(None if isinstance(stage, BrokerSource) else [{"id": 1}])
         assert isinstance(result.error, ConnectError), repr(result.error)
         assert WRONG not in str(result.error)
+        del result
+    gc.collect()  # here, and not in a later test that it would be blamed on
 
 
 def test_a_wrong_address_is_an_error(channel: Channel) -> None:

@@ -202,16 +202,24 @@ async def _publish(queue: Queue[Any], bridge: EventBridge, make: Callable[[], Pu
                 bridge.sent += 1
                 break
             except Exception as error:  # of whatever kind: the run is not to suffer from it
-                if publisher is not None:
-                    await publisher.close()
-                    publisher = None
+                broken, publisher = publisher, None
+                await _closed(broken)
                 if not left or bridge.is_late():
                     bridge.refused(event, error)
                     break
                 await asyncio.sleep(pause)
                 pause *= 2
-    if publisher is not None:
+    await _closed(publisher)
+
+
+async def _closed(publisher: Publisher | None) -> None:
+    """Close a publisher; what goes wrong with that is logged, for the events after it are to be sent."""
+    if publisher is None:
+        return
+    try:
         await publisher.close()
+    except Exception as error:
+        logger.warning("a connection to a broker was not closed properly: %s", said(error))
 
 
 async def _opened(publisher: Publisher) -> Publisher:
