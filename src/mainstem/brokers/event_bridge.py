@@ -82,10 +82,14 @@ class EventBridge:
     ) -> None:
         self._subscriptions.close()
         self._ends_at = monotonic() + self._flush_seconds
-        self._queue.put(None)
+        marks = 1
+        try:
+            self._queue.put(None, timeout=self._flush_seconds)
+        except Full:  # nothing was sent in all that time
+            marks = 0
         assert self._thread is not None
-        self._thread.join(self._flush_seconds + 1)
-        left = self._queue.qsize() - (not self._queue.empty())  # the last of them is no event
+        self._thread.join(max(0.0, self._ends_at - monotonic()) + 1)
+        left = self._queue.qsize() - (0 if self._queue.empty() else marks)
         if left > 0:
             self._drop(left, f"they could not be sent within {self._flush_seconds:g} s after the end")
 

@@ -60,7 +60,8 @@ class BrokerSource(SourceStage[T]):
     client may have at a time, and whose session gathers what is published while nobody reads, at quality of service 1.
 
     If the connection is lost, the run fails with Redis and NATS; FastStream has it again by itself with Kafka, RabbitMQ
-    and MQTT, whose brokers then deliver again what was not acknowledged. FastStream needs asyncio: under trio the run
+    and MQTT, whose brokers then deliver again what was not acknowledged. No test has met Kafka.
+    FastStream needs asyncio: under trio the run
     fails.
 
     Args:
