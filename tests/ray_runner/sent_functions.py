@@ -57,6 +57,21 @@ class SaysWhere:
         return number
 
 
+class WaitsForTheOtherNode:
+    """Leaves the name of the node it is on in a folder, and goes on when another node has left its name there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, number: int) -> int:
+        import ray
+
+        (self.folder / ray.get_runtime_context().get_node_id()).touch()
+        while len(list(self.folder.iterdir())) < 2:
+            time.sleep(0.01)
+        return number
+
+
 class SaysItBegan:
     """Leaves a file, and takes long."""
 

@@ -56,7 +56,8 @@ class ParquetSink(SinkStage[Any]):
         MissingExtraError: If ``mainstem[frames]`` is not installed, or for a URL ``mainstem[files]``.
 
     Example:
-        >>>         >>> from tempfile import TemporaryDirectory
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
         >>> import polars as pl
         >>> from mainstem import Pipeline
         >>> with TemporaryDirectory() as folder:
