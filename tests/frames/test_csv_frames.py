@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.connect.poison import CSV, LINES, POSITIONS
 
-from mainstem import ConnectError
-from mainstem.connect import csv_frames
+from mainstem import ConnectError, Pipeline
+from mainstem.connect import CsvSource, csv_frames
 from mainstem.connect.block_file import BlockFile
 from mainstem.connect.csv_frames import CsvFrameReader
 from mainstem.connect.csv_reader import CsvReader
@@ -249,3 +249,23 @@ def test_a_field_that_no_column_holds_is_refused() -> None:
 
     with pytest.raises(TypeError, match="field 'tags' of Wrong is"):
         fields_of(Wrong, ())
+
+
+@pytest.mark.parametrize("content", ["id\n1\n2\n", "id\n1\n\n2\n"], ids=["fast", "with care"])
+@pytest.mark.parametrize("typed", [False, True])
+def test_folders_that_stand_for_fields_are_columns(tmp_path: Path, content: str, typed: bool) -> None:
+    @dataclass
+    class Sale:
+        year: int
+        id: int
+
+    for year in ("2023", "2024"):
+        folder = tmp_path / f"year={year}"
+        folder.mkdir()
+        (folder / "a.csv").write_text(content)
+    source = CsvSource(tmp_path, as_frames=True, partitions=True, record_type=Sale if typed else dict)
+    frame = Pipeline[None, Any]("read").add_stage(source).run().unwrap()
+    if typed:
+        assert frame.rows() == [(2023, 1), (2023, 2), (2024, 1), (2024, 2)]
+    else:
+        assert frame.rows() == [("1", "2023"), ("2", "2023"), ("1", "2024"), ("2", "2024")]

@@ -19,10 +19,13 @@ class BlockFile(LineFile):
     _put_back: deque[bytes] | None = None
     """Lines that were taken and are to be read again."""
 
-    def take_block(self, size: int) -> bytes:
-        """Take about so many bytes, up to the end of a line that is not within quotes; nothing at the end.
+    def take_block(self, size: int, *, quotes: bool = True) -> bytes:
+        """Take about so many bytes, up to the end of a line; nothing at the end.
 
-        A quote that does not match is looked for no further than a cell may be long.
+        Args:
+            size: How many.
+            quotes: Whether a line may end within quotes, and is not to. One that does not match is looked for no
+                further than a cell may be long.
         """
         if self._put_back:
             block, self._put_back = b"".join(self._put_back), None
@@ -35,7 +38,7 @@ class BlockFile(LineFile):
         if not block.endswith(b"\n"):
             block += self._stream.readline()
         more: list[bytes] = []
-        open_quotes = block.count(b'"') % 2 if b'"' in block else 0
+        open_quotes = block.count(b'"') % 2 if quotes and b'"' in block else 0
         left = csv.field_size_limit()
         while open_quotes and left > 0 and (line := self._stream.readline()):
             more.append(line)

@@ -42,9 +42,11 @@ class CsvFrameReader:
         self._format = file_format
         self._fields = fields
         self._careful = CsvReader(lines, file_format, None)
+        self._partitions = {key: value or "" for key, value in lines.file.partitions.items()}
         delimiter = re.escape(file_format.delimiter.encode())
         self._is_utf8 = file_format.encoding.lower() in ("utf-8", "utf8")
-        self._parsed_types, self._null_texts, self._never_null = _parsed_by_polars(fields or {})
+        in_cells = {name: field for name, field in (fields or {}).items() if name not in self._partitions}
+        self._parsed_types, self._null_texts, self._never_null = _parsed_by_polars(in_cells)
         self._quoted = re.compile(rb'(?:^|(?<=[%b\n]))"(?:[^"]|"")*"(?=[%b\r\n]|\Z)' % (delimiter, delimiter))
 
     def read_header(self) -> None:
@@ -54,7 +56,7 @@ class CsvFrameReader:
             ConnectError: If they cannot be read, or a field is not among them.
         """
         self._careful.read_header()
-        missing = [name for name in self._fields or () if name not in self.names]
+        missing = [name for name in self._fields or () if name not in (*self.names, *self._partitions)]
         if missing and self.names:
             raise ConnectError(f"{self._lines.name} has no column {missing[0]!r}; it has {', '.join(self.names):.200}")
 
@@ -165,9 +167,11 @@ class CsvFrameReader:
 
         A field may be what it holds already: none of those is wrong.
         """
+        polars = import_polars(_PURPOSE)
+        if self._partitions:
+            texts = texts.with_columns(polars.lit(value).alias(key) for key, value in self._partitions.items())
         if self._fields is None:
             return texts, rejects
-        polars = import_polars(_PURPOSE)
         read = {name: field for name, field in self._fields.items() if texts.schema[name] == polars.String}
         typed = texts.select(read[name].expression(name) if name in read else name for name in self._fields)
         if not read:

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast, overload
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
 
 from typing_extensions import TypeVar
 
+from mainstem.connect.block_file import BlockFile
 from mainstem.connect.compression import Compression, check_compression
-from mainstem.connect.file_source import FileSource
+from mainstem.connect.file_source import FileReader, FileSource
+from mainstem.connect.json_fields import JsonFields
+from mainstem.connect.json_frames import JsonLinesFrameReader
 from mainstem.connect.json_lines_reader import JsonLinesReader, error_for, explain, line_parser
 from mainstem.connect.line_file import LineFile, LinePosition
 from mainstem.connect.locations import FilePaths
 from mainstem.connect.record_type import model_of
 from mainstem.connect.stored_file import StoredFile
-from mainstem.endpoints import Position
-from mainstem.errors import ConnectError
+from mainstem.endpoints import Output_co, Position
+from mainstem.errors import ConnectError, missing_extra
+from mainstem.frame_data import import_polars
 from mainstem.records import record_parser
 from mainstem.type_hints import list_of
+
+if TYPE_CHECKING:
+    import polars
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class JsonLinesSource(FileSource[T]):
+class JsonLinesSource(FileSource[T, Output_co], Generic[T, Output_co]):
     r"""Read the records of a JSON Lines file, in order: an object on each line, in UTF-8.
 
     Blank lines are passed over; gzip and zstd files are unpacked on the way. A position is a byte offset (of the
@@ -45,10 +53,15 @@ class JsonLinesSource(FileSource[T]):
     is recorded in ``context.errors`` with its text and number, and the rest is read; ``read_again`` takes such a text,
     mended, or the object as a dict.
 
+    With ``as_frames`` a block of lines is read at once, into a column for each field of ``record_type``. A line is then
+    read as its field says, and not parsed into a record: no validator of a model is called, a key that is missing is
+    null, days and times are texts as ISO 8601 has them, and what is in other keys is passed over.
+
     Args:
         path: The file or files.
         record_type: What the records are: ``dict``, or a dataclass, ``TypedDict``, msgspec ``Struct`` or pydantic
             model, into which the objects are parsed.
+        as_frames: Whether to give frames of Polars, and not records.
         continue_on_error: Whether to record lines that cannot be read and go on.
         storage_options: How URLs are opened, such as ``{"region": "eu-west-1"}``: what obstore takes for the kind of
             store, with its ``client_options`` and ``retry_config``; for other URLs what fsspec's class takes. Values
@@ -62,9 +75,10 @@ class JsonLinesSource(FileSource[T]):
 
     Raises:
         ConnectError: If ``path`` is a URL of a kind that is not supported.
-        MissingExtraError: If the record type needs ``mainstem[models]``, or the URL ``mainstem[files]``, and that is
-            not installed.
-        TypeError: If ``record_type`` is none.
+        MissingExtraError: If the record type needs ``mainstem[models]``, the URL ``mainstem[files]``, or ``as_frames``
+            ``mainstem[frames]``, and that is not installed.
+        TypeError: If ``record_type`` is none, or is missing where ``as_frames`` needs it, or has a field that no column
+            can hold.
         ValueError: If there is no such compression.
 
     Example:
@@ -78,12 +92,15 @@ class JsonLinesSource(FileSource[T]):
         [{'name': 'Ada', 'age': 36}]
     """
 
+    not_in_shape = FileSource.not_in_shape | {"fields"}  # which are those of the record type
+
     @overload
     def __init__(
         self: JsonLinesSource[dict[str, Any]],
         path: FilePaths,
         *,
         record_type: type[dict[Any, Any]] = ...,
+        as_frames: Literal[False] = ...,
         continue_on_error: bool = False,
         storage_options: Mapping[str, Any] | None = None,
         partitions: bool = False,
@@ -97,6 +114,21 @@ class JsonLinesSource(FileSource[T]):
         path: FilePaths,
         *,
         record_type: type[R],
+        as_frames: Literal[False] = ...,
+        continue_on_error: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+        partitions: bool = False,
+        compression: Compression = "infer",
+        max_decompressed_bytes: int | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: JsonLinesSource[Any, polars.DataFrame],
+        path: FilePaths,
+        *,
+        record_type: type[Any],
+        as_frames: Literal[True],
         continue_on_error: bool = False,
         storage_options: Mapping[str, Any] | None = None,
         partitions: bool = False,
@@ -109,6 +141,7 @@ class JsonLinesSource(FileSource[T]):
         path: FilePaths,
         *,
         record_type: type[Any] = dict,
+        as_frames: bool = False,
         continue_on_error: bool = False,
         storage_options: Mapping[str, Any] | None = None,
         partitions: bool = False,
@@ -123,8 +156,12 @@ class JsonLinesSource(FileSource[T]):
         self._model = model_of(record_type, "JsonLinesSource")
         self._parse_object = None if self._model is None else record_parser(self._model)
         self._parse = line_parser(self._parse_object)
+        self._fields = _fields_of(self._model) if as_frames else None
+        self._in_threads = self._as_frames = as_frames
 
     def _hints(self) -> tuple[Any, Any]:
+        if self._fields is not None:
+            return None, import_polars("JsonLinesSource(as_frames=True)").DataFrame
         return None, list_of(dict[str, Any] if self._model is None else self._model)
 
     def read_again(self, record: Any) -> T:
@@ -143,13 +180,25 @@ class JsonLinesSource(FileSource[T]):
         except Exception as error:
             raise error_for(error, explain(error)) from error
 
-    def _open(self, file: StoredFile, first: StoredFile, start: Position | None, record: int) -> JsonLinesReader:
+    def _open(self, file: StoredFile, first: StoredFile, start: Position | None, record: int) -> FileReader:
         position = None if start is None else LinePosition.parse(start)
-        lines = LineFile(file, self._compression, self._limit, record)
+        lines = (BlockFile if self._fields else LineFile)(file, self._compression, self._limit, record)
         try:
             if position is not None:
                 lines.seek(position)
-            return JsonLinesReader(lines, self._parse_object)
+            if isinstance(lines, BlockFile) and self._fields is not None:
+                return JsonLinesFrameReader(lines, self._fields)
+            return JsonLinesReader(lines, line_parser(self._parse_object, file.partitions))
         except BaseException:
             lines.close()
             raise
+
+
+def _fields_of(record_type: type[Any] | None) -> JsonFields:
+    try:
+        import_module("pyarrow")
+    except ImportError:
+        raise missing_extra("JsonLinesSource(as_frames=True)", "frames") from None
+    if record_type is None:
+        raise TypeError("JsonLinesSource(as_frames=True) needs record_type=, whose fields are the columns")
+    return JsonFields(record_type)

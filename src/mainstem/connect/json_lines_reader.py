@@ -20,12 +20,12 @@ class JsonLinesReader:
 
     Args:
         lines: The file.
-        parse: Makes a record from an object; ``None`` if that is the record.
+        parse: Makes a record from a line.
     """
 
-    def __init__(self, lines: LineFile, parse: Callable[[Any], Any] | None) -> None:
+    def __init__(self, lines: LineFile, parse: Callable[[bytes], Any]) -> None:
         self._lines = lines
-        self._parse = line_parser(parse, lines.file.partitions)
+        self._parse = parse
 
     @property
     def position(self) -> Position:
@@ -63,7 +63,14 @@ class JsonLinesReader:
         return records, rejects
 
 
-_JSON_NAMES: dict[Any, str] = {list: "array", str: "string", bool: "boolean", type(None): "null"}
+_JSON_NAMES: dict[Any, str] = {str: "string", bool: "boolean", type(None): "null"}
+
+
+def no_object(value: Any) -> ValueError:
+    """Make the error for a line that holds something else."""
+    kind = "array" if isinstance(value, list) else _JSON_NAMES.get(type(value), "number")
+    hint = "; is this a JSON file, and not JSON Lines?" if kind == "array" else ""
+    return ValueError(f"a JSON {kind} where an object is expected{hint}")
 
 
 def line_parser(
@@ -76,15 +83,13 @@ def line_parser(
         partitions: Fields that every object gets.
     """
     decode = json.JSONDecoder(
-        object_pairs_hook=_object_of, parse_constant=_refuse_constant, parse_float=_finite_float
+        object_pairs_hook=_object_of, parse_constant=refuse_constant, parse_float=finite_float
     ).decode
 
     def parse_line(line: bytes) -> Any:
         value = decode(line.decode("utf-8"))
         if not isinstance(value, dict):
-            kind = _JSON_NAMES.get(type(value), "number")
-            hint = "; is this a JSON file, and not JSON Lines?" if kind == "array" else ""
-            raise ValueError(f"a JSON {kind} where an object is expected{hint}")
+            raise no_object(value)
         if partitions:
             _add(value, partitions)  # pyright: ignore[reportUnknownArgumentType]
         return value if parse is None else parse(value)  # pyright: ignore[reportUnknownVariableType]
@@ -110,11 +115,17 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _refuse_constant(text: str) -> Any:
+def refuse_constant(text: str) -> Any:
+    """Refuse a number that Python reads, and JSON does not know."""
     raise ValueError(f"{text} is not JSON: write null, or a text")
 
 
-def _finite_float(text: str) -> float:
+def finite_float(text: str) -> float:
+    """Return a number.
+
+    Raises:
+        ValueError: If it is beyond those that a float holds.
+    """
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"the number {text:.40} is too large for a float")
