@@ -10,7 +10,7 @@ import pytest
 
 from mainstem import FilterStage, MapStage, MissingExtraError, Pipeline, ValidateRecordsStage
 from mainstem import typecheck as typecheck_module
-from mainstem.connect import CsvSource
+from mainstem.connect import CsvSource, JsonLinesSource, PostgresSource
 from mainstem.frames import FrameDedupeStage, FrameStage, ToRecords
 
 
@@ -22,7 +22,15 @@ class User:
 @pytest.fixture(autouse=True)
 def without_extras(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make the extras look as if they were not installed."""
-    for package in ("beartype", "beartype.door", "loky", "msgspec", "polars", "pydantic"):
+    for package in (
+        "adbc_driver_postgresql.dbapi",
+        "beartype",
+        "beartype.door",
+        "loky",
+        "msgspec",
+        "polars",
+        "pydantic",
+    ):
         monkeypatch.setitem(sys.modules, package, None)
     typecheck_module._beartype_door.cache_clear()
     yield
@@ -67,3 +75,13 @@ def test_stages_of_frames_are_refused(make: Callable[[], object]) -> None:
 def test_reading_frames_is_refused() -> None:
     with pytest.raises(MissingExtraError, match=r"CsvSource\(as_frames=True\) needs .*mainstem\[frames\]"):
         CsvSource("in.csv", as_frames=True)
+    with pytest.raises(MissingExtraError, match=r"JsonLinesSource\(as_frames=True\) needs .*mainstem\[frames\]"):
+        JsonLinesSource("in.jsonl", record_type=User, as_frames=True)
+
+
+def test_reading_frames_from_postgres_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "polars")
+    with pytest.raises(
+        MissingExtraError, match=r"PostgresSource\(as_frames=True\) needs .*mainstem\[postgres-frames\]"
+    ):
+        PostgresSource("postgresql://localhost/shop", "SELECT 1", as_frames=True)

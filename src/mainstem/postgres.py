@@ -130,6 +130,18 @@ def open_connection(url: str, **options: Any) -> psycopg.Connection[Any]:
             raise
 
 
+def with_defaults(url: str) -> str:
+    """Return what libpq is to be given for a URL by others than psycopg: the URL's settings, and ours.
+
+    Raises:
+        ConnectError: If it is none.
+    """
+    from psycopg.conninfo import make_conninfo
+
+    given = url_settings(url)
+    return make_conninfo("", **{**_DEFAULTS, **given})
+
+
 def url_settings(url: str) -> dict[str, Any]:
     """Return what a URL says, as libpq reads it.
 

@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
 
 import anyio
 from anyio.to_thread import run_sync
 from typing_extensions import TypeVar
 
 from mainstem.connect.postgres_columns import check_identifier
+from mainstem.connect.postgres_frame_reader import PostgresFrameReader, require_adbc
 from mainstem.connect.query_source import Parameters, QuerySource, check_names
 from mainstem.connect.rejects import settle_rejects
 from mainstem.connect.table_columns import quoted
 from mainstem.context import PipelineContext
-from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk
+from mainstem.endpoints import CHUNK_SIZE, Output_co, Position, SourceChunk
 from mainstem.errors import ConnectError
+from mainstem.frame_data import import_polars
 from mainstem.options import check_count
 from mainstem.postgres import open_connection, postgres_errors
 from mainstem.secrets import redact_url
 from mainstem.store.codec import decode, encode
 
 if TYPE_CHECKING:
+    import polars
     import psycopg
 
 T = TypeVar("T")
@@ -32,7 +35,7 @@ R = TypeVar("R")
 _CURSOR = "mainstem_rows"
 
 
-class PostgresSource(QuerySource[T]):
+class PostgresSource(QuerySource[T, Output_co], Generic[T, Output_co]):
     """Read the rows of a query, in order, a chunk at a time, in one read-only transaction.
 
     The rows stay on the server until they are wanted. A position is the number of rows before it; to start there the
@@ -43,6 +46,10 @@ class PostgresSource(QuerySource[T]):
     A row that its record type refuses fails the run. With ``continue_on_error`` it is recorded in ``context.errors``
     with its number, and the rest is read; ``read_again`` takes such a row, mended, as a dict.
 
+    With ``as_frames`` the rows come column by column, a few megabytes at a time. A ``numeric`` with a precision is a
+    decimal then; one without, and UUIDs, JSON and enumerations are texts. A column of a type that frames do not hold is
+    refused, and a value that they do not (an infinite day, say) is an error: leave it out in the query.
+
     Args:
         url: The database: ``postgresql://user:password@host:port/database``.
         query: A ``SELECT``.
@@ -51,12 +58,14 @@ class PostgresSource(QuerySource[T]):
         key: The column or columns of the query whose values no two rows share, to go on after a value of them.
         record_type: What the records are: ``dict``, or a dataclass, ``TypedDict``, msgspec ``Struct`` or pydantic
             model, into which the rows are parsed.
+        as_frames: Whether to give frames of Polars, and not records; their columns have the types of the query's.
         continue_on_error: Whether to record rows that cannot be parsed and go on.
         name: The stage's name in reports.
 
     Raises:
-        MissingExtraError: If the record type needs ``mainstem[models]``, which is not installed.
-        TypeError: If ``record_type`` is none.
+        MissingExtraError: If the record type needs ``mainstem[models]``, or ``as_frames``
+            ``mainstem[postgres-frames]``, which is not installed.
+        TypeError: If ``record_type`` is none, or is given with ``as_frames``.
         ValueError: If the key cannot be one.
 
     Source: PostgreSQL's ``DECLARE CURSOR``; keyset pagination, the "seek method" of Markus Winand.
@@ -79,6 +88,7 @@ class PostgresSource(QuerySource[T]):
         parameters: Parameters = ...,
         key: str | Sequence[str] | None = None,
         record_type: type[dict[Any, Any]] = ...,
+        as_frames: Literal[False] = ...,
         continue_on_error: bool = False,
         name: str | None = None,
     ) -> None: ...
@@ -91,7 +101,19 @@ class PostgresSource(QuerySource[T]):
         parameters: Parameters = ...,
         key: str | Sequence[str] | None = None,
         record_type: type[R],
+        as_frames: Literal[False] = ...,
         continue_on_error: bool = False,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: PostgresSource[Any, polars.DataFrame],
+        url: str,
+        query: str,
+        *,
+        parameters: Parameters = ...,
+        key: str | Sequence[str] | None = None,
+        as_frames: Literal[True],
         name: str | None = None,
     ) -> None: ...
     def __init__(
@@ -102,6 +124,7 @@ class PostgresSource(QuerySource[T]):
         parameters: Parameters = (),
         key: str | Sequence[str] | None = None,
         record_type: type[Any] = dict,
+        as_frames: bool = False,
         continue_on_error: bool = False,
         name: str | None = None,
     ) -> None:
@@ -111,6 +134,16 @@ class PostgresSource(QuerySource[T]):
             redact_url(url), query, parameters, key, record_type, continue_on_error, name, check_identifier
         )
         self._url = url
+        self._as_frames = as_frames
+        if as_frames:
+            require_adbc()
+            if self._model is not None:
+                raise TypeError("PostgresSource(as_frames=True) gives the columns of the query: leave record_type out")
+
+    def _hints(self) -> tuple[Any, Any]:
+        if self._as_frames:
+            return None, import_polars("PostgresSource(as_frames=True)").DataFrame
+        return super()._hints()
 
     @property
     def _database(self) -> str:
@@ -121,11 +154,15 @@ class PostgresSource(QuerySource[T]):
     ) -> AsyncGenerator[SourceChunk[T], None]:
         check_count("chunk_size", chunk_size)
         reading = _Reading(self._url, self._query, self._parameters, self._key, start)
+        if self._as_frames:
+            async for chunk in self._read_frames(reading):
+                yield chunk
+            return
         await run_sync(reading.open)
         try:
             while rows := await run_sync(reading.fetch, chunk_size):
                 first = reading.row
-                position = reading.go_on(rows)
+                position = reading.go_on_with(rows)
                 self._see(reading.names, rows)
                 numbers = range(self._counted + first, self._counted + reading.row)
                 records, rejects = self._records_of(reading.names, rows, numbers)
@@ -136,6 +173,17 @@ class PostgresSource(QuerySource[T]):
         finally:
             with anyio.CancelScope(shield=True):
                 await run_sync(reading.close)
+
+    async def _read_frames(self, reading: _Reading) -> AsyncGenerator[SourceChunk[T], None]:
+        frames = reading.frames()
+        await run_sync(frames.open)
+        try:
+            while (frame := await run_sync(frames.fetch)) is not None:
+                position = reading.go_on(frame.height, frame.select(self._key).rows() if self._key else [])
+                yield SourceChunk(cast("Any", frame), position)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await run_sync(frames.close)
 
 
 class _Reading:
@@ -221,16 +269,27 @@ class _Reading:
         except psycopg.Error as error:  # a value that the query computes, say
             raise ConnectError(f"{redact_url(self._url)}, row {self.row} or after: {str(error).strip()}") from error
 
-    def go_on(self, rows: Sequence[Any]) -> Position:
-        """Count the rows, and return the position after them.
+    def frames(self) -> PostgresFrameReader:
+        """Return what reads the same rows as frames."""
+        return PostgresFrameReader(self._url, self._query, self._parameters, self._passed_over)
+
+    def go_on_with(self, rows: Sequence[Any]) -> Position:
+        """Count rows that were fetched, and return the position after them: see ``go_on``."""
+        return self.go_on(len(rows), [tuple(row[index] for index in self._indexes) for row in rows])
+
+    def go_on(self, rows: int, keys: list[tuple[Any, ...]]) -> Position:
+        """Count rows, and return the position after them.
+
+        Args:
+            rows: How many they are.
+            keys: Their keys, if there is a key.
 
         Raises:
             ConnectError: If it would be none to begin at.
         """
-        self.row += len(rows)
+        self.row += rows
         if not self._key:
             return {"row": self.row}
-        keys = [tuple(row[index] for index in self._indexes) for row in rows]
         if self._last is not None:
             keys.insert(0, self._last)
         if any(None in key for key in keys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
-from typing import Any, ClassVar, TypeAlias, cast
+from typing import Any, ClassVar, Generic, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
@@ -13,7 +13,7 @@ from mainstem.connect.fingerprints import json_value
 from mainstem.connect.record_type import model_of
 from mainstem.connect.rejects import Reject
 from mainstem.connect.table_columns import key_of
-from mainstem.endpoints import SourceStage
+from mainstem.endpoints import Output_co, SourceStage
 from mainstem.errors import ConnectError
 from mainstem.records import parse_each, record_parser
 from mainstem.type_hints import list_of
@@ -23,7 +23,7 @@ T = TypeVar("T")
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 
-class QuerySource(SourceStage[T]):
+class QuerySource(SourceStage[T, Output_co], Generic[T, Output_co]):
     """Reads the rows of a query.
 
     Args:

@@ -10,7 +10,15 @@ import pandera.polars as pa
 import polars as pl
 
 from mainstem import LoadReport, MapStage, Pipeline
-from mainstem.connect import ArrowSource, CsvSource, ParquetSink, ParquetSource, TableSink
+from mainstem.connect import (
+    ArrowSource,
+    CsvSource,
+    JsonLinesSource,
+    ParquetSink,
+    ParquetSource,
+    PostgresSource,
+    TableSink,
+)
 from mainstem.frames import (
     FrameAggregateStage,
     FrameCount,
@@ -58,3 +66,7 @@ class User(dy.Schema):
 
 FrameValidateStage(User, continue_on_error=True)
 FrameValidateStage(pa.DataFrameSchema({"id": pa.Column(int)}))
+assert_type(JsonLinesSource("in.jsonl", record_type=Row, as_frames=True), JsonLinesSource[Any, pl.DataFrame])
+assert_type(JsonLinesSource("in.jsonl", record_type=Row), JsonLinesSource[Row, list[Row]])
+people = PostgresSource("postgresql://localhost/shop", "SELECT id FROM people", key="id", as_frames=True)
+assert_type(people, PostgresSource[Any, pl.DataFrame])
