@@ -154,9 +154,9 @@ class JsonLinesSource(FileSource[T, Output_co], Generic[T, Output_co]):
         self._compression: Compression = compression
         self._limit = max_decompressed_bytes
         self._model = model_of(record_type, "JsonLinesSource")
+        self._fields = _fields_of(self._model) if as_frames else None
         self._parse_object = None if self._model is None else record_parser(self._model)
         self._parse = line_parser(self._parse_object)
-        self._fields = _fields_of(self._model) if as_frames else None
         self._in_threads = self._as_frames = as_frames
 
     def _hints(self) -> tuple[Any, Any]:
