@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+import zstandard
 from tests.connect.reading import (
     errors_in,
     failure_of,
@@ -343,6 +344,9 @@ def stored_as_json(path: Path) -> list[dict[str, str]] | None:
 
 def content_of(path: Path) -> str:
     content = path.read_bytes()
+    if path.suffix == ".zst":
+        with zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True) as reader:
+            return reader.read().decode()
     return (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
 
 
@@ -369,6 +373,7 @@ SINKS = {
     "csv.gz": Sink("w.csv.gz", CsvSink, stored_as_csv),
     "json lines": Sink("w.jsonl", JsonLinesSink, stored_as_json),
     "json lines.gz": Sink("w.jsonl.gz", JsonLinesSink, stored_as_json),
+    "csv.zst": Sink("w.csv.zst", CsvSink, stored_as_csv),
     "parquet": Sink("w.parquet", parquet_sink, stored_as_parquet),
     "table": Sink("w.db", table_sink, stored_in_table),
 }

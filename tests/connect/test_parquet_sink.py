@@ -222,13 +222,6 @@ def test_other_files_go_there_as_well(bucket: Bucket, sink_of: Any, source_of: A
     assert Pipeline[Any, Any]("read").add_stage(source).run().unwrap() == records
 
 
-@pytest.mark.parametrize("sink_of", [CsvSink, JsonLinesSink])
-def test_a_durable_run_of_other_files_there_is_refused(bucket: Bucket, tmp_path: Path, sink_of: Any) -> None:
-    sink = sink_of(f"{bucket.url}/w", storage_options=bucket.options)
-    result = write(sink, [{"n": 1}], store=tmp_path / "runs.db", run_id="a")
-    assert "is uploaded as a whole, and a durable run writes batch by batch" in str(result.error)
-
-
 def test_a_large_object_goes_in_parts(bucket: Bucket) -> None:
     frame = pl.DataFrame({"n": range(1_500_000)}).with_columns(pl.col("n").hash().alias("h"))
     write(ParquetSink(f"{bucket.url}/w.parquet", storage_options=bucket.options), frame).unwrap()
@@ -241,12 +234,6 @@ def test_fsspec_takes_the_rest() -> None:
     write(ParquetSink("memory://folder/w.parquet", schema={"n": pl.Int64}), [{"n": 1}]).unwrap()
     source: Any = ParquetSource("memory://folder/w.parquet")
     assert Pipeline[Any, Any]("read").add_stage(source).run().unwrap() == [{"n": 1}]
-
-
-def test_a_durable_run_into_an_object_store_is_refused(bucket: Bucket, tmp_path: Path) -> None:
-    sink = ParquetSink(f"{bucket.url}/w.parquet", schema={"n": pl.Int64}, storage_options=bucket.options)
-    result = write(sink, [{"n": 1}], store=f"sqlite:///{tmp_path}/runs.db", run_id="a")
-    assert "is uploaded as a whole, and a durable run writes batch by batch" in str(result.error)
 
 
 def test_a_durable_run_counts_what_does_not_fit(tmp_path: Path) -> None:

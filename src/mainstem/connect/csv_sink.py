@@ -14,8 +14,7 @@ from uuid import UUID
 from anyio.to_thread import run_sync
 
 from mainstem.connect.csv_rows import CsvFormat
-from mainstem.connect.file_batches import BatchPart
-from mainstem.connect.file_target import FileTarget, Pending
+from mainstem.connect.file_target import Batch, FileTarget, Pending
 from mainstem.connect.files import FilePath
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.connect.rows import Row, RowReader, keys_of, shown
@@ -38,13 +37,14 @@ class CsvSink(SinkStage[Any]):
 
     In a durable run each record is written exactly once. The batches are gathered in a hidden folder beside the file,
     which appears when the run completes; until then, whatever becomes of the run, what was there stays as it was. In a
-    packed file each batch is a gzip member of its own, which every reader of gzip takes. That needs a POSIX system.
+    packed file each batch is packed by itself, which every reader takes. On this machine that needs a POSIX system.
 
     A file of an object store (``s3://``, ``gs://``, ``az://``, ``memory://`` and what fsspec knows) is made on this
-    machine's disk and uploaded when the run has succeeded; a durable run into one is refused.
+    machine's disk and uploaded when the run has succeeded. A durable run keeps its batches as objects in a hidden folder
+    there, which takes conditional writes: S3, Google Cloud Storage and Azure have them, what fsspec opens is refused.
 
     Args:
-        path: The file, or its URL; packed with gzip where it ends in ``.gz``.
+        path: The file, or its URL; packed with gzip where it ends in ``.gz``, with zstd where in ``.zst``.
         columns: The keys, in the order of the columns; those of the first record by default. Without them, a load of no
             records writes an empty file.
         continue_on_error: Whether to record what cannot be written and go on.
@@ -54,7 +54,7 @@ class CsvSink(SinkStage[Any]):
 
     Raises:
         ConnectError: If the URL is of nothing that can be written.
-        MissingExtraError: If it is a URL, and ``mainstem[files]`` is not installed.
+        MissingExtraError: If it is a URL, and ``mainstem[files]`` is not installed; when it writes, for zstd.
         TypeError: If ``delimiter`` is no single character.
         ValueError: If ``columns`` is empty, or has an empty name or the same name twice; if ``delimiter`` is a quote.
 
@@ -146,7 +146,7 @@ def _check_columns(columns: Sequence[str]) -> None:
 class _CsvTransaction(SinkTransaction[Any]):
     def __init__(
         self,
-        file: Pending | BatchPart,
+        file: Pending | Batch,
         context: PipelineContext,
         stage: str,
         delimiter: str,
@@ -216,7 +216,7 @@ class _CsvTransaction(SinkTransaction[Any]):
 class _CsvBatch(_CsvTransaction):
     """A batch, whose columns are those of the batch that wrote the header."""
 
-    def __init__(self, part: BatchPart, context: PipelineContext, stage: str, delimiter: str, go_on: bool) -> None:
+    def __init__(self, part: Batch, context: PipelineContext, stage: str, delimiter: str, go_on: bool) -> None:
         super().__init__(part, context, stage, delimiter, go_on)
         self._part = part
 

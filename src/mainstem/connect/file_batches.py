@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import zlib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,6 +15,7 @@ from mainstem.connect.batch_folder import BatchFolder, open_folder, part_name, w
 from mainstem.connect.batch_manifest import FileState, Manifest, Part
 from mainstem.connect.files import file_errors
 from mainstem.connect.joined_parts import JoinedParts, check_length
+from mainstem.connect.packing import Packer, packed, packer_for
 from mainstem.connect.pending_file import mode_of, writable_target
 from mainstem.endpoints import Claim
 from mainstem.errors import ConnectError, StageContractError
@@ -33,7 +33,7 @@ class FileBatches:
     earlier attempt, held up, still does counts for nothing.
 
     Args:
-        path: The file. Where it ends in ``.gz``, each batch is packed as a gzip member of its own.
+        path: The file. Where it ends in ``.gz`` or ``.zst``, each batch is packed by itself.
         convert: Makes the file of all that the batches wrote, one after the other; by default it is just that.
     """
 
@@ -98,7 +98,7 @@ class FileBatches:
             opened.enter_context(folder.fenced())
             manifest = folder.manifest()
             if manifest.state is FileState.OPEN:
-                manifest = self._join(folder, manifest, _packed(if_empty) if self._is_packed(folder) else if_empty)
+                manifest = self._join(folder, manifest, packed(folder.target.name, if_empty))
             if manifest.state is FileState.WHOLE:
                 manifest = self._move(folder, manifest)
             folder.sweep(manifest, below=claim.epoch + 1)
@@ -116,9 +116,6 @@ class FileBatches:
                 with open_folder(target, claim) as folder, folder.fenced():
                     folder.check()
                     folder.clear()
-
-    def _is_packed(self, folder: BatchFolder) -> bool:
-        return folder.target.suffix == ".gz"
 
     def _join(self, folder: BatchFolder, manifest: Manifest, if_empty: bytes) -> Manifest:
         """Make one file of all parts, which takes no copying where this attempt wrote them all."""
@@ -199,8 +196,7 @@ class BatchPart:
         epoch = folder.claim.epoch
         self._name = part_name(epoch)
         self._start = next((part.length for part in manifest.parts if part.epoch == epoch), 0)
-        self._is_packed = folder.target.suffix == ".gz"
-        self._packer: Any = None
+        self._packer: Packer | None = None
         self._written = 0
         if self._start:
             check_length(folder, Part(epoch, self._start))
@@ -221,11 +217,9 @@ class BatchPart:
         if not content:
             return
         with file_errors(self._path, "write"):
-            if self._is_packed:
-                if self._packer is None:
-                    self._packer = zlib.compressobj(wbits=31)  # gzip, and the same bytes at any time
-                content = self._packer.compress(content)
-            self._append(content)
+            if self._packer is None:
+                self._packer = packer_for(self._folder.target.name)
+            self._append(content if self._packer is None else self._packer.compress(content))
 
     def _append(self, content: bytes) -> None:
         write_all(self._file.fileno(), content)
@@ -266,11 +260,6 @@ class BatchPart:
         """Let go of the batch. What was written of it, if it is not committed, is overwritten by the next."""
         self._file.close()
         self.on_close.close()
-
-
-def _packed(content: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=31)
-    return packer.compress(content) + packer.flush()
 
 
 def _copy(folder: BatchFolder, part: Part, to: int) -> None:

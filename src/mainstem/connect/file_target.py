@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from mainstem.connect.file_batches import Convert, FileBatches
+from mainstem.connect.file_batches import BatchPart, Convert, FileBatches
 from mainstem.connect.files import FilePath, local_path
 from mainstem.connect.locations import is_url, remote_place
+from mainstem.connect.object_batches import ObjectBatches, ObjectPart
+from mainstem.connect.packing import is_packed
 from mainstem.connect.pending_file import PendingFile
 from mainstem.connect.pending_upload import PendingUpload
-from mainstem.errors import ConnectError
+from mainstem.endpoints import Claim
 from mainstem.secrets import redact_url
 
 Pending: TypeAlias = PendingFile | PendingUpload
 """A file in the making."""
+Batch: TypeAlias = BatchPart | ObjectPart
+"""A batch of a durable run in the making."""
+
+
+class Batches(Protocol):
+    """What ``FileBatches`` and ``ObjectBatches`` do."""
+
+    def claim(self, claim: Claim) -> int: ...
+    def begin(self, claim: Claim, sequence: int) -> Batch: ...
+    def complete(self, claim: Claim, if_empty: bytes = b"") -> None: ...
+    def forget(self, claim: Claim) -> None: ...
 
 
 class FileTarget:
@@ -30,23 +43,31 @@ class FileTarget:
 
     Raises:
         ConnectError: If the URL is of nothing that can be written.
+        ValueError: If the file is not to be packed as a whole, and its name says so.
         MissingExtraError: If it is a URL, and ``mainstem[files]`` is not installed.
     """
 
     not_in_shape = frozenset(("options", "batches", "url"))
+    shown: str
+    batches: Batches
+    """What a durable run writes."""
 
     def __init__(
         self, path: FilePath, storage_options: Mapping[str, Any] | None = None, convert: Convert | None = None
     ) -> None:
+        if convert is not None and is_packed(str(path)):
+            raise ValueError(
+                f"{redact_url(str(path))}: such a file is not compressed as a whole, so leave out the ending"
+            )
         self._url, self._options = path, storage_options or {}
-        self._batches: FileBatches | None = None
-        if is_url(path):
-            remote_place(path, self._options)
+        self._is_local = not is_url(path)
+        if self._is_local:
+            self._path = local_path(path)
+            self.batches = FileBatches(self._path, convert)
+            self.shown = str(self._path)
+        else:
+            self.batches = ObjectBatches(*remote_place(path, self._options), convert)
             self.shown = redact_url(str(path))
-            return
-        self._path = local_path(path)
-        self._batches = FileBatches(self._path, convert)
-        self.shown = str(self._path)
 
     def pending(self) -> Pending:
         """Return the file in the making.
@@ -54,20 +75,4 @@ class FileTarget:
         Raises:
             ConnectError: If it cannot be written there.
         """
-        if self._batches is None:
-            return PendingUpload(self._url, self._options)
-        return PendingFile(self._path)
-
-    @property
-    def batches(self) -> FileBatches:
-        """What a durable run writes.
-
-        Raises:
-            ConnectError: If the file is in an object store, where it is uploaded as a whole.
-        """
-        if self._batches is None:
-            raise ConnectError(
-                f"{self.shown} is uploaded as a whole, and a durable run writes batch by batch: write to a local file, "
-                "or run without a store"
-            )
-        return self._batches
+        return PendingFile(self._path) if self._is_local else PendingUpload(self._url, self._options)

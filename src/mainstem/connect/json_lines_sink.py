@@ -7,8 +7,7 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
-from mainstem.connect.file_batches import BatchPart
-from mainstem.connect.file_target import FileTarget, Pending
+from mainstem.connect.file_target import Batch, FileTarget, Pending
 from mainstem.connect.files import FilePath
 from mainstem.connect.json_encoding import json_line, unwritable_as_json
 from mainstem.connect.rejects import Reject, settle_rejects
@@ -28,20 +27,21 @@ class JsonLinesSink(SinkStage[Any]):
 
     In a durable run each record is written exactly once. The batches are gathered in a hidden folder beside the file,
     which appears when the run completes; until then, whatever becomes of the run, what was there stays as it was. In a
-    packed file each batch is a gzip member of its own, which every reader of gzip takes. That needs a POSIX system.
+    packed file each batch is packed by itself, which every reader takes. On this machine that needs a POSIX system.
 
     A file of an object store (``s3://``, ``gs://``, ``az://``, ``memory://`` and what fsspec knows) is made on this
-    machine's disk and uploaded when the run has succeeded; a durable run into one is refused.
+    machine's disk and uploaded when the run has succeeded. A durable run keeps its batches as objects in a hidden folder
+    there, which takes conditional writes: S3, Google Cloud Storage and Azure have them, what fsspec opens is refused.
 
     Args:
-        path: The file, or its URL; packed with gzip where it ends in ``.gz``.
+        path: The file, or its URL; packed with gzip where it ends in ``.gz``, with zstd where in ``.zst``.
         continue_on_error: Whether to record what cannot be written and go on.
         storage_options: How URLs are opened, as for ``JsonLinesSource``.
         name: The stage's name in reports.
 
     Raises:
         ConnectError: If the URL is of nothing that can be written.
-        MissingExtraError: If it is a URL, and ``mainstem[files]`` is not installed.
+        MissingExtraError: If it is a URL, and ``mainstem[files]`` is not installed; when it writes, for zstd.
 
     Example:
         >>> from datetime import date
@@ -95,7 +95,7 @@ class JsonLinesSink(SinkStage[Any]):
 
 
 class _JsonLinesTransaction(SinkTransaction[Any]):
-    def __init__(self, file: Pending | BatchPart, context: PipelineContext, stage: str, go_on: bool) -> None:
+    def __init__(self, file: Pending | Batch, context: PipelineContext, stage: str, go_on: bool) -> None:
         self._file = file
         self._context = context
         self._stage = stage

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, BinaryIO
 
@@ -46,7 +46,7 @@ class ObstoreStore(RemoteStore):
             raise missing_extra(f"Reading {redact_url(url).partition('?')[0]}", "files") from None
         self._obstore: Any = obstore
         self._secrets = secrets_in(options)
-        self.can_list = url.partition("://")[0].lower() not in _WEB
+        self.can_list = self.has_conditions = url.partition("://")[0].lower() not in _WEB
         bucket = url if not self.can_list else "://".join(_scheme_and_bucket(url))
         self.address = redact_url(bucket) + "/" * self.can_list
         client: dict[str, Any] = {"allow_http": True} if url.lower().startswith("http://") else {}
@@ -86,6 +86,31 @@ class ObstoreStore(RemoteStore):
     def put(self, path: str, content: BinaryIO) -> None:
         with self.errors(self.address + path, "write"):
             self._obstore.put(self._store, path, content)  # in several parts, if it is large
+
+    def find(self, path: str) -> tuple[bytes, str] | None:
+        with self.errors(self.address + path, "read"):
+            try:
+                found = self._obstore.get(self._store, path)
+            except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error):
+                    raise
+                return None
+            return bytes(found.bytes()), found.meta["e_tag"] or ""
+
+    def put_if(self, path: str, content: bytes, e_tag: str | None) -> bool:
+        kinds = self._obstore.exceptions
+        with self.errors(self.address + path, "write"):
+            try:
+                self._obstore.put(self._store, path, content, mode="create" if e_tag is None else {"e_tag": e_tag})
+            except (kinds.AlreadyExistsError, kinds.PreconditionError):
+                return False
+        return True
+
+    def delete(self, paths: Sequence[str]) -> None:
+        with self.errors(self.address, "remove files of"):
+            for path in paths:
+                with suppress(FileNotFoundError):
+                    self._obstore.delete(self._store, path)
 
     @contextmanager
     def errors(self, where: str, doing: str) -> Generator[None]:

@@ -9,8 +9,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 
 from anyio.to_thread import run_sync
 
-from mainstem.connect.file_batches import BatchPart
-from mainstem.connect.file_target import FileTarget, Pending
+from mainstem.connect.file_target import Batch, FileTarget, Pending
 from mainstem.connect.files import FilePath
 from mainstem.connect.frame_maker import FrameMaker
 from mainstem.connect.parquet_writer import ParquetWriter, arrow_table, as_stream, write_streams
@@ -36,8 +35,8 @@ class ParquetSink(SinkStage[Any]):
     machine's disk and uploaded when the run has succeeded; nobody sees a part of it.
 
     In a durable run into a local file each record is written exactly once: batches are gathered in a hidden folder
-    beside the file, which is made of them and appears when the run completes. A durable run into an object store is
-    refused: write to a local file, or run without a store.
+    beside the file, which is made of them and appears when the run completes. In an object store that takes conditional
+    writes: S3, Google Cloud Storage and Azure have them, what fsspec opens is refused.
 
     Args:
         path: The file, or its URL.
@@ -184,7 +183,7 @@ class _ParquetTransaction(SinkTransaction[Any]):
 class _ParquetBatch(SinkTransaction[Any]):
     """A batch, gathered as a stream of Arrow."""
 
-    def __init__(self, sink: ParquetSink, part: BatchPart, context: PipelineContext) -> None:
+    def __init__(self, sink: ParquetSink, part: Batch, context: PipelineContext) -> None:
         self._sink, self._part, self._context = sink, part, context
 
     async def write(self, records: Sequence[Any]) -> int:

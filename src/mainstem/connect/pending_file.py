@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-import zlib
 from contextlib import suppress
 from pathlib import Path
 
 from mainstem.connect.files import file_errors
+from mainstem.connect.packing import packer_for
 from mainstem.errors import ConnectError
 
 
@@ -42,15 +42,17 @@ class PendingFile:
     What is killed on the way leaves a file ``.mainstem-*.tmp`` behind and the target as it was.
 
     Args:
-        path: The target. Where it ends in ``.gz``, what is written is packed.
+        path: The target. Where it ends in ``.gz`` or ``.zst``, what is written is packed.
 
     Raises:
         ConnectError: If it cannot be written there.
+        MissingExtraError: If that takes ``mainstem[files]``, which is not installed.
     """
 
     def __init__(self, path: Path) -> None:
         with file_errors(path, "write"):
             self._target = writable_target(path)
+            self._packer = packer_for(self._target.name)
             # The name cannot be foreseen and must be new, so nobody can have put a link there.
             self._temporary = self._target.parent / f".mainstem-{secrets.token_hex(16)}.tmp"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -58,8 +60,6 @@ class PendingFile:
             self._mode = stat.S_IMODE(os.fstat(self._raw.fileno()).st_mode)  # that of any new file here
             self._temporary.chmod(0o600)  # until it is what it replaces, which others perhaps must not read
         self._path = path
-        # Not GzipFile, whose own buffer complains of a full disk once more when it is collected. 31 means gzip.
-        self._packer = zlib.compressobj(wbits=31) if self._target.suffix == ".gz" else None
 
     def write(self, content: bytes) -> None:
         """Append to the file.

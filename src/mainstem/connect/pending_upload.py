@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from mainstem.connect.files import FilePath
 from mainstem.connect.locations import remote_place
+from mainstem.connect.packing import packer_for
 
 
 class PendingUpload:
     """A file in the making: written to this machine's disk, and uploaded by ``commit``, when it is there as a whole.
 
     Args:
-        url: Where it is to be. Where it ends in ``.gz``, what is written is packed.
+        url: Where it is to be. Where it ends in ``.gz`` or ``.zst``, what is written is packed.
         options: How the URL is opened.
 
     Raises:
@@ -25,8 +25,8 @@ class PendingUpload:
 
     def __init__(self, url: FilePath, options: Mapping[str, Any]) -> None:
         self._store, self._path = remote_place(url, options)
+        self._packer = packer_for(self._path)
         self._file: Any = tempfile.TemporaryFile(prefix="mainstem-")  # noqa: SIM115 - it is closed by discard()
-        self._packer = zlib.compressobj(wbits=31) if self._path.endswith(".gz") else None  # 31 means gzip
 
     def write(self, content: bytes) -> None:
         """Append to the file.

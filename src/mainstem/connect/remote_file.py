@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -47,10 +47,12 @@ class RemoteStore(ABC):
     Attributes:
         address: The URL that all of them begin with, without secrets.
         can_list: Whether it can be asked which files it has.
+        has_conditions: Whether a file can be replaced on the condition that it is still the one that was read.
     """
 
     address: str
     can_list = True
+    has_conditions = False
 
     @abstractmethod
     def list(self, folder: str) -> Iterator[str]:
@@ -79,6 +81,33 @@ class RemoteStore(ABC):
         Raises:
             ConnectError: If that cannot be done.
         """
+
+    def find(self, path: str) -> tuple[bytes, str] | None:
+        """Return the content of a small file, and what the store calls that content; ``None`` if there is no such file.
+
+        Raises:
+            ConnectError: If that cannot be told.
+        """
+        raise NotImplementedError
+
+    def put_if(self, path: str, content: bytes, e_tag: str | None) -> bool:
+        """Write a file on the condition that its content is still the one of that name, or that there is no such file.
+
+        Returns:
+            Whether that was so. If an answer was lost on the way, it says no though it was done.
+
+        Raises:
+            ConnectError: If that cannot be done, or is not known.
+        """
+        raise NotImplementedError
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Remove files, in their order; those that are not there are passed over.
+
+        Raises:
+            ConnectError: If that cannot be done.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def errors(self, where: str, doing: str) -> Any:
