@@ -34,6 +34,17 @@ def check_count(what: str, number: object, *, least: int = 1) -> None:
         raise ValueError(f"{what} must be {kind}, not {number!r}")
 
 
+def check_choice(what: str, value: object, choices: Iterable[str]) -> None:
+    """Check that ``value`` is one of the choices.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    known = list(choices)
+    if value not in known:
+        raise ValueError(f"{what} is one of {', '.join(known)}, not {value!r}")
+
+
 def check_seconds(what: str, seconds: object, *, zero: bool = False) -> None:
     """Check that ``seconds`` is a positive, finite number; with ``zero``, that it is that or 0.
 

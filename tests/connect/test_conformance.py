@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-import zstandard
 from tests.connect.reading import (
     errors_in,
     failure_of,
@@ -44,7 +43,7 @@ from mainstem import (
     SinkTransaction,
     SourceStage,
 )
-from mainstem.connect import CsvSink, CsvSource, JsonLinesSink, JsonLinesSource, SqlSource, TableSink
+from mainstem.connect import ArrowSink, CsvSink, CsvSource, JsonLinesSink, JsonLinesSource, SqlSource, TableSink
 from mainstem.connect.arrow_source import ArrowSource
 from mainstem.connect.excel_source import ExcelSource
 from mainstem.connect.parquet_sink import ParquetSink
@@ -368,6 +367,14 @@ def stored_as_parquet(path: Path) -> list[dict[str, str]] | None:
     return pl.read_parquet(path).to_dicts() if path.exists() else None
 
 
+def arrow_sink(path: Path | str, **options: Any) -> SinkStage[Any]:
+    return ArrowSink(path, schema={"id": pl.String, "text": pl.String}, **options)
+
+
+def stored_as_arrow(path: Path) -> list[dict[str, str]] | None:
+    return pl.read_ipc(path.read_bytes()).to_dicts() if path.exists() else None
+
+
 SINKS = {
     "csv": Sink("w.csv", CsvSink, stored_as_csv),
     "csv.gz": Sink("w.csv.gz", CsvSink, stored_as_csv),
@@ -375,6 +382,7 @@ SINKS = {
     "json lines.gz": Sink("w.jsonl.gz", JsonLinesSink, stored_as_json),
     "csv.zst": Sink("w.csv.zst", CsvSink, stored_as_csv),
     "parquet": Sink("w.parquet", parquet_sink, stored_as_parquet),
+    "arrow": Sink("w.arrow", arrow_sink, stored_as_arrow),
     "table": Sink("w.db", table_sink, stored_in_table),
 }
 BAD_RECORDS: list[Any] = [{"id": "x", "text": {"a set"}}, {"id": "\ud800", "text": ""}, 7, {1: "key is no text"}]

@@ -12,6 +12,7 @@ from typing import Any
 
 import obstore
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +21,16 @@ from tests.connect.file_servers import Bucket
 from tests.connect.file_servers import bucket as bucket
 
 from mainstem import ConnectError, LoadReport, Pipeline, StageContractError
-from mainstem.connect import CsvSink, CsvSource, JsonLinesSink, JsonLinesSource, ParquetSink, ParquetSource
+from mainstem.connect import (
+    ArrowSink,
+    ArrowSource,
+    CsvSink,
+    CsvSource,
+    JsonLinesSink,
+    JsonLinesSource,
+    ParquetSink,
+    ParquetSource,
+)
 from mainstem.frames import FrameStage
 
 pytestmark = pytest.mark.extras
@@ -48,7 +58,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 RECORDS = st.lists(st.fixed_dictionaries({name: st.none() | each for name, each in VALUES.items()}), max_size=20)
 
 
-def write(sink: ParquetSink, data: Any, **options: Any) -> Any:
+def write(sink: ParquetSink | ArrowSink, data: Any, **options: Any) -> Any:
     pipeline: Any = Pipeline[Any, LoadReport]("write").add_stage(sink)
     return pipeline.run(data, **options)
 
@@ -63,6 +73,19 @@ def test_records_come_back_as_they_were(
     assert pl.read_parquet(path).to_dicts() == records
     assert Pipeline[Any, Any]("read").add_stage(ParquetSource(path)).run().unwrap() == records
     assert pq.read_table(path).num_rows == len(records)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(RECORDS, st.sampled_from(["lz4", "zstd", "none"]), st.integers(1, 30))
+def test_records_come_back_from_arrow_as_they_were(
+    tmp_path: Path, records: list[dict[str, Any]], compression: Any, rows: int
+) -> None:
+    path = tmp_path / "w.arrow"
+    write(ArrowSink(path, schema=SCHEMA, compression=compression, batch_rows=rows), records).unwrap()
+    assert pl.read_ipc(path.read_bytes()).to_dicts() == records
+    assert Pipeline[Any, Any]("read").add_stage(ArrowSource(path)).run().unwrap() == records
+    with pa.ipc.open_file(path) as file:
+        assert file.num_record_batches == -(-len(records) // rows)
 
 
 def test_frames_are_written_as_they_are_in_row_groups(tmp_path: Path) -> None:
@@ -107,7 +130,7 @@ def test_what_does_not_fit_is_rejected_alone(tmp_path: Path) -> None:
     [
         ({}, [{"n": 1}], r"records need ParquetSink\(schema="),
         ({"schema": {"n": pl.Int64}}, pl.DataFrame({"n": [1.5]}), "and the schema says"),
-        ({}, pl.DataFrame({"n": pl.Series([object()], dtype=pl.Object)}), "cannot be written as Parquet"),
+        ({}, pl.DataFrame({"n": pl.Series([object()], dtype=pl.Object)}), "these columns cannot be written"),
     ],
 )
 def test_what_cannot_be_written_is_an_error(tmp_path: Path, options: Any, data: Any, message: str) -> None:

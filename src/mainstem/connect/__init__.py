@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mainstem.connect.arrow_sink import ArrowSink
 from mainstem.connect.arrow_source import ArrowSource
 from mainstem.connect.csv import CsvSource
 from mainstem.connect.csv_sink import CsvSink
@@ -27,6 +28,7 @@ from mainstem.connect.sql_source import SqlSource
 from mainstem.connect.table_sink import TableSink
 
 __all__ = [
+    "ArrowSink",
     "ArrowSource",
     "CsvSink",
     "CsvSource",

@@ -30,8 +30,9 @@ class JsonLinesSink(SinkStage[Any]):
     packed file each batch is packed by itself, which every reader takes. On this machine that needs a POSIX system.
 
     A file of an object store (``s3://``, ``gs://``, ``az://``, ``memory://`` and what fsspec knows) is made on this
-    machine's disk and uploaded when the run has succeeded. A durable run keeps its batches as objects in a hidden folder
-    there, which takes conditional writes: S3, Google Cloud Storage and Azure have them, what fsspec opens is refused.
+    machine's disk and uploaded when the run has succeeded. A durable run keeps its batches as objects in a hidden
+    folder there, which takes conditional writes: S3, Google Cloud Storage and Azure have them, what fsspec opens is
+    refused.
 
     Args:
         path: The file, or its URL; packed with gzip where it ends in ``.gz``, with zstd where in ``.zst``.

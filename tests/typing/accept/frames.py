@@ -11,6 +11,7 @@ import polars as pl
 
 from mainstem import LoadReport, MapStage, Pipeline
 from mainstem.connect import (
+    ArrowSink,
     ArrowSource,
     CsvSource,
     JsonLinesSource,
@@ -56,6 +57,7 @@ assert_type(ArrowSource("in.arrow", record_type=Row), ArrowSource[Row, list[Row]
 delays = FrameAggregateStage({"flights": FrameCount(), "late": FrameMean(pl.col("delay") / 60)}, by=["origin", "dest"])
 assert_type(checked.add_stage(delays).add_stage(FrameTopStage(3, by="late")).run().data, pl.DataFrame | None)
 object_of_store = ParquetSink("s3://bucket/out.parquet", compression="zstd", storage_options={"region": "x"})
+mapped = ArrowSink("out.arrow", schema=Row, compression="none")
 written = Pipeline[None, LoadReport]("written").add_stage(deduplicated >> object_of_store)
 assert_type(written.run().data, LoadReport | None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from mainstem import Count, MapStage
-from mainstem.connect import CsvSource, JsonLinesSource, ParquetSink, PostgresSource
+from mainstem.connect import ArrowSink, CsvSource, JsonLinesSource, ParquetSink, PostgresSource
 from mainstem.frames import FrameAggregateStage, FrameStage, FrameSum, FrameTopStage, FrameValidateStage, ToRecords
 
 
@@ -26,7 +26,8 @@ FrameAggregateStage({"flights": Count()})  # expect: dict-item, reportArgumentTy
 FrameSum(3)  # expect: arg-type, reportArgumentType
 FrameTopStage(3, by="late") >> MapStage(length)  # expect: arg-type, reportOperatorIssue
 ParquetSink("out.parquet", compression="rar")  # expect: arg-type, reportArgumentType
+ArrowSink("out.arrow", compression="snappy")  # expect: arg-type, reportArgumentType
 ParquetSink("out.parquet", schema="name")  # expect: arg-type, reportArgumentType
 FrameValidateStage(3)  # expect: arg-type, reportArgumentType
-JsonLinesSource("in.jsonl", as_frames=True)  # expect: call-overload, reportCallIssue
+JsonLinesSource("in.jsonl", as_frames=True)  # expect: call-overload, reportArgumentType
 PostgresSource("postgresql://h/d", "SELECT 1", as_frames=True) >> MapStage(length)  # expect: arg-type, reportOperatorIssue

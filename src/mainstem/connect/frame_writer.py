@@ -1,8 +1,9 @@
-"""Frames on their way into a Parquet file: row group by row group, or gathered in the stream format of Arrow first."""
+"""Frames on their way into a file: some rows at a time, or gathered in the stream format of Arrow first."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -42,12 +43,12 @@ class _Sink(io.RawIOBase):
 
 
 def arrow_table(frame: polars.DataFrame, where: str) -> Any:
-    """Return a frame as a table of Arrow, in types that any reader of Parquet has.
+    """Return a frame as a table of Arrow, in types that any reader has.
 
     Raises:
         ConnectError: If a column has none.
     """
-    polars = import_polars("ParquetSink")
+    polars = import_polars("Writing frames")
     try:
         if polars.Object in frame.dtypes:
             raise TypeError("objects of Python have no form there")
@@ -55,27 +56,26 @@ def arrow_table(frame: polars.DataFrame, where: str) -> Any:
         return convert(compat_level=polars.CompatLevel.oldest())
     except Exception as error:
         kinds = ", ".join(f"{name}: {kind}" for name, kind in frame.schema.items())
-        raise ConnectError(
-            f"{where}: these columns cannot be written as Parquet ({kinds}): {describe_error(error)}"
-        ) from error
+        raise ConnectError(f"{where}: these columns cannot be written ({kinds}): {describe_error(error)}") from error
 
 
-class ParquetWriter:
-    """Writes frames as row groups.
+class FrameWriter:
+    """Writes frames into a file.
 
     Args:
         target: What takes the bytes.
         where: What is written, for messages.
-        compression: As pyarrow calls it.
-        row_group_rows: How many rows make a row group; so many are held.
+        open_writer: Returns pyarrow's writer for a file and a schema of Arrow.
+        rows: How many rows are written at a time; so many are held.
     """
 
-    def __init__(self, target: Target, where: str, compression: str, row_group_rows: int) -> None:
+    def __init__(self, target: Target, where: str, open_writer: Callable[[Any, Any], Any], rows: int) -> None:
         self._where = where
-        self._compression, self._rows = compression, row_group_rows
+        self._open_writer, self._rows = open_writer, rows
         self._held = Gathered()
         self._sink = _Sink(target)
         self._writer: Any = None
+        self._schema: Any = None
 
     def write(self, frame: polars.DataFrame) -> None:
         """Write the next rows.
@@ -92,24 +92,23 @@ class ParquetWriter:
             self._held.add(held[whole:])
 
     def write_table(self, table: Any) -> None:
-        """Write the rows of a table of Arrow as row groups of their own."""
+        """Write the rows of a table of Arrow, some at a time."""
         writer = self._opened(table.schema)
-        if table.schema != writer.schema:
+        if table.schema != self._schema:
             raise StageContractError(
-                f"{self._where}: frames of one load have different columns: {_shown(writer.schema)}, and further on "
+                f"{self._where}: frames of one load have different columns: {_shown(self._schema)}, and further on "
                 f"{_shown(table.schema)}"
             )
-        writer.write_table(table, row_group_size=self._rows)
+        writer.write_table(table, self._rows)
 
     def _opened(self, schema: Any) -> Any:
         if self._writer is not None:
             return self._writer
-        parquet: Any = import_module("pyarrow.parquet")
         try:
-            self._writer = parquet.ParquetWriter(self._sink, schema, compression=self._compression)
+            self._writer, self._schema = self._open_writer(self._sink, schema), schema
         except Exception as error:
             raise ConnectError(
-                f"{self._where}: these columns cannot be written as Parquet ({_shown(schema)}): {describe_error(error)}"
+                f"{self._where}: these columns cannot be written ({_shown(schema)}): {describe_error(error)}"
             ) from error
         return self._writer
 
@@ -139,10 +138,10 @@ def as_stream(frame: polars.DataFrame, where: str) -> bytes:
     return content.getvalue()
 
 
-def write_streams(streams: io.BufferedReader, writer: ParquetWriter) -> None:
+def write_streams(streams: io.BufferedReader, writer: FrameWriter) -> None:
     """Write the rows of streams of Arrow that follow one another."""
     pyarrow: Any = import_module("pyarrow")
-    polars = import_polars("ParquetSink")
+    polars = import_polars("Writing frames")
     while streams.peek(1):
         with pyarrow.ipc.open_stream(streams) as reader:
             for batch in reader:
