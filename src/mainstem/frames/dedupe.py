@@ -10,7 +10,7 @@ from mainstem.context import PipelineContext
 from mainstem.errors import StageContractError
 from mainstem.frame_data import import_polars, is_frame
 from mainstem.frames.frame_stage import frame_type, whole_frame, worked_on
-from mainstem.frames.hashes import SortedRuns, hashes_of, packed, unpacked
+from mainstem.frames.hashes import SeenHashes, hashes_of, packed, unpacked
 from mainstem.result import StageResult
 from mainstem.stage import PipelineStage
 from mainstem.stateful import GrowingState, StatefulStage
@@ -82,7 +82,7 @@ class _SeenKeys(GrowingState[Any, Any]):
 
     def __init__(self, key: list[str]) -> None:
         self._key = key
-        self._seen = SortedRuns()
+        self._seen = SeenHashes()
         self._new: list[polars.DataFrame] | None = None
         """Hashes that came since the state was last asked for; ``None`` before that."""
         self._parts = 0
@@ -122,7 +122,7 @@ class _SeenKeys(GrowingState[Any, Any]):
         return packed(self._seen.runs)
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        self._seen = SortedRuns()
+        self._seen = SeenHashes()
         self._seen.add(unpacked(snapshot))
         self._new, self._parts = [], 0
 

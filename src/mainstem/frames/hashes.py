@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from mainstem.errors import StoreError
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import polars
 
 _PURPOSE = "FrameDedupeStage"
+_RANGES = 16
+_RANGE_SHIFT = 60
+"""Bits of a hash beyond those that say in which range it is."""
 _GROWTH = 4
 """A run is merged with the one before it unless that is so many times as long."""
 
@@ -28,30 +32,63 @@ def hashes_of(keys: polars.DataFrame) -> polars.DataFrame:
     return made
 
 
-class SortedRuns:
-    """Hashes that were seen, in a few runs sorted by ``high``, each longer than the ones after it together."""
+class SeenHashes:
+    """Hashes that were seen, each in the range that its first bits say.
+
+    A range is merged by itself, so that doing so takes little more memory than there is already.
+    """
 
     def __init__(self) -> None:
-        self.runs: list[polars.DataFrame] = []
+        self._ranges = [_SortedRuns() for _ in range(_RANGES)]
+
+    @property
+    def runs(self) -> list[polars.DataFrame]:
+        """All hashes."""
+        return [run for each in self._ranges for run in each.runs]
 
     def holds(self, hashes: polars.DataFrame) -> polars.Series:
         """Return for each hash whether it was seen."""
         polars = import_polars(_PURPOSE)
         order = hashes["high"].arg_sort()
-        wanted = hashes[order]  # in order, for that is how a run is gone through quickest
-        found: Any = polars.repeat(False, hashes.height, eager=True)
-        for run in self.runs:
-            at = run["high"].search_sorted(wanted["high"], side="left").clip(0, run.height - 1)
-            found |= (run["high"].gather(at) == wanted["high"]) & (run["low"].gather(at) == wanted["low"])
+        wanted = hashes[order]
+        found: Any = polars.concat([each.holds(part) for each, part in self._in_ranges(wanted)])
         back: Any = polars.DataFrame({"at": order, "found": found}).sort("at")["found"]
         return back  # type: ignore[no-any-return]
 
     def add(self, hashes: polars.DataFrame) -> None:
         """Add hashes that were not seen."""
-        if not hashes.height:
-            return
+        if hashes.height:
+            for each, part in self._in_ranges(hashes.sort("high")):
+                each.add(part)
+
+    def _in_ranges(self, hashes: polars.DataFrame) -> list[tuple[_SortedRuns, polars.DataFrame]]:
+        """Return sorted hashes as parts, each with the range that it belongs to; at least one."""
+        polars = import_polars(_PURPOSE)
+        starts = polars.Series([number << _RANGE_SHIFT for number in range(_RANGES)], dtype=polars.UInt64)
+        ends = [*hashes["high"].search_sorted(starts, side="left").to_list(), hashes.height]
+        parts = [hashes[start:end] for start, end in pairwise(ends)]
+        found = [(each, part) for each, part in zip(self._ranges, parts, strict=True) if part.height]
+        return found or [(self._ranges[0], hashes)]
+
+
+class _SortedRuns:
+    """Hashes in a few runs sorted by ``high``, each longer than the ones after it together."""
+
+    def __init__(self) -> None:
+        self.runs: list[polars.DataFrame] = []
+
+    def holds(self, wanted: polars.DataFrame) -> polars.Series:
+        """Return for each hash whether it is there; they are in order, for so a run is gone through quickest."""
+        found: Any = import_polars(_PURPOSE).repeat(False, wanted.height, eager=True)
+        for run in self.runs:
+            at = run["high"].search_sorted(wanted["high"], side="left").clip(0, run.height - 1)
+            found |= (run["high"].gather(at) == wanted["high"]) & (run["low"].gather(at) == wanted["low"])
+        return found  # type: ignore[no-any-return]
+
+    def add(self, hashes: polars.DataFrame) -> None:
+        """Add sorted hashes."""
         runs = self.runs
-        runs.append(hashes.sort("high"))
+        runs.append(hashes)
         while len(runs) > 1 and runs[-2].height < _GROWTH * runs[-1].height:
             last = runs.pop()
             runs[-1] = import_polars(_PURPOSE).concat([runs[-1], last]).sort("high")

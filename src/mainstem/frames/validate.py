@@ -108,8 +108,9 @@ class FrameValidateStage(PipelineStage["polars.DataFrame", "polars.DataFrame"]):
             return None
         stage = context.current_stage or self.name
         rows = frame[refused].iter_rows(named=True)
+        errors = {why: ValidationError(why) for why in set(reasons)}  # the rows of a frame share them
         for at, row, why in zip(refused, rows, reasons, strict=False):
-            error = ValidationError(why)
+            error = errors[why]
             context.record_error(error, stage=stage, record=row, index=at)
             if not self._continue_on_error:
                 add_note_once(error, f"at record {context.chunk_start + at}")
