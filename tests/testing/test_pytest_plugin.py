@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,11 @@ def test_importing_mainstem_loads_none_of_it() -> None:
     code = "import sys, mainstem; print(sorted(name for name in sys.modules if 'testing' in name or 'pytest' in name))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
+
+
+def test_no_module_of_the_kit_takes_the_place_of_a_name_of_it() -> None:
+    """A package's modules are its attributes once they are imported: a function called the same would be gone."""
+    assert not {each.name for each in pkgutil.iter_modules(mainstem.testing.__path__)} & set(mainstem.testing.__all__)
 
 
 def test_every_name_of_the_kit_is_there_and_described() -> None:

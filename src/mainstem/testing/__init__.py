@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mainstem.testing.fake_sink import FakeSink
     from mainstem.testing.fake_source import FakeQueue, FakeSource
     from mainstem.testing.graph_snapshot import GraphSnapshot
-    from mainstem.testing.graph_text import graph_text
+    from mainstem.testing.graphs import graph_text
     from mainstem.testing.hook_recorder import HookCall, HookRecorder
     from mainstem.testing.laws import check_laws
     from mainstem.testing.outcome import LawBrokenError
@@ -24,7 +24,7 @@ _WHERE = {
     "fake_sink": ("FakeSink",),
     "fake_source": ("FakeQueue", "FakeSource"),
     "graph_snapshot": ("GraphSnapshot",),
-    "graph_text": ("graph_text",),
+    "graphs": ("graph_text",),
     "hook_recorder": ("HookCall", "HookRecorder"),
     "laws": ("check_laws",),
     "outcome": ("LawBrokenError",),

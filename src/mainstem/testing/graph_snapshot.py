@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mainstem.pipeline import Pipeline
-from mainstem.testing.graph_text import graph_text
+from mainstem.testing.graphs import graph_text
 
 UPDATE_OPTION = "--mainstem-update-snapshots"
 
