@@ -52,12 +52,12 @@ SNAPSHOT = """
 
 
 def test_its_fixtures(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(FIXTURES)
+    pytester.makepyfile(test_inner=FIXTURES)
     pytester.runpytest_inprocess(*PLUGIN).assert_outcomes(passed=5)
 
 
 def test_a_graph_is_compared_with_its_file_which_is_written_when_one_says_so(pytester: pytest.Pytester) -> None:
-    file = pytester.makepyfile(test_graphs=SNAPSHOT)
+    file = pytester.makepyfile(test_inner=SNAPSHOT)
     missing = pytester.runpytest_inprocess(*PLUGIN)
     missing.assert_outcomes(failed=1)
     missing.stdout.fnmatch_lines(["*there is no snapshot *test_graph-int.txt of pipeline 'numbers' yet*"])
@@ -65,7 +65,7 @@ def test_a_graph_is_compared_with_its_file_which_is_written_when_one_says_so(pyt
     assert not (pytester.path / "snapshots").exists()
 
     pytester.runpytest_inprocess(*PLUGIN, "--mainstem-update-snapshots").assert_outcomes(passed=1)
-    kept = pytester.path / "snapshots" / "test_graphs" / "test_graph-int.txt"
+    kept = pytester.path / "snapshots" / "test_inner" / "test_graph-int.txt"
     assert kept.read_bytes() == b"numbers takes Iterable[Any]\n  parse: MapStage, elementwise -> list[int]\n"
     assert (kept.parent / "texts.txt").exists()
     pytester.runpytest_inprocess(*PLUGIN).assert_outcomes(passed=1)
