@@ -70,6 +70,17 @@ def test_a_record_that_cannot_be_read_fails_the_run_or_is_a_reject() -> None:
     assert [each.index for each in assert_rejects(result, "letters", ("b", "torn"))] == [1]
 
 
+@pytest.mark.anyio
+async def test_a_reject_of_a_later_chunk_has_its_place_among_all() -> None:
+    source = FakeSource(range(3000), unreadable={2500: ValueError("torn")}, continue_on_error=True)
+    result = await pipeline_of(source, FakeSink()).execute(None)
+    assert [each.index for each in result.context.errors] == [2500]
+    context = PipelineContext()
+    by_hand = await source.process(None, context)
+    assert (by_hand.records_processed, by_hand.records_failed) == (2999, 1)
+    assert [each.index for each in context.errors] == [2500]
+
+
 @pytest.mark.parametrize("fails_at", [0, 1, 4, 7])
 def test_a_durable_run_goes_on_behind_what_was_committed(tmp_path: Path, fails_at: int) -> None:
     source, sink = FakeSource(range(8), fails_at=fails_at), FakeSink[int]()

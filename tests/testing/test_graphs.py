@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.runs import pipeline_of
 
-from mainstem import AggregateStage, BranchStage, FilterStage, MapStage, Pipeline, SplitStage, Sum
+from mainstem import AggregateStage, BatchStage, BranchStage, FilterStage, MapStage, Pipeline, SplitStage, Sum
 from mainstem.testing import FakeSink, FakeSource, graph_text
 
 
@@ -44,6 +44,11 @@ tree takes nothing
         FilterStage, elementwise -> list[int]
         MapStage, elementwise -> list[float]
 """
+
+
+def test_a_stage_that_keeps_the_type_of_its_records_shows_what_it_is_given() -> None:
+    pipeline: Any = Pipeline[list[str], Any]("batches").add_stage(MapStage(int)).add_stage(BatchStage(2))
+    assert graph_text(pipeline).splitlines()[2] == "  BatchStage, stateful -> list[list[int]]"
 
 
 def test_names_that_come_twice_are_told_apart_as_in_reports() -> None:

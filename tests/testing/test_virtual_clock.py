@@ -71,6 +71,18 @@ def test_the_time_limit_of_all_attempts_goes_by_it(virtual: VirtualClock) -> Non
     assert calls == pytest.approx([0, 10, 20, 30, 40])
 
 
+@pytest.mark.extras
+def test_the_rate_limit_of_requests_goes_by_it(virtual: VirtualClock) -> None:
+    from mainstem.connect.http_limit import RequestLimit
+
+    limit = RequestLimit("2/hour", None)
+
+    async def pass_all() -> list[float]:
+        return [await limit.pass_one() for _ in range(5)]
+
+    assert virtual.run(pass_all) == pytest.approx([0, 0, 3600, 0, 3600], abs=0.1)
+
+
 def test_the_time_limit_of_a_call_goes_by_it(virtual: VirtualClock) -> None:
     async def answer(seconds: int) -> int:
         await anyio.sleep(seconds)
