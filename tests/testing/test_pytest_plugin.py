@@ -106,7 +106,7 @@ def test_what_an_assertion_of_the_kit_says_is_all_that_is_shown(pytester: pytest
 
 
 def test_as_an_entry_point_it_is_there_without_a_word_and_takes_nothing_that_is_not_used(
-    pytester: pytest.Pytester,
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = pytester.mkdir("kit-1.dist-info")
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: kit\nVersion: 1\n")
@@ -128,13 +128,8 @@ def test_as_an_entry_point_it_is_there_without_a_word_and_takes_nothing_that_is_
     )
     source = Path(mainstem.__file__).parent.parent
     pytester.makeini("[pytest]\nfilterwarnings = error\n")
-    pytester.plugins = []
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", f"{pytester.path}:{source}")
-    try:
-        pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:hypothesispytest").assert_outcomes(passed=2)
-    finally:
-        patch.undo()
+    monkeypatch.setenv("PYTHONPATH", f"{pytester.path}:{source}")
+    pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:hypothesispytest").assert_outcomes(passed=2)
 
 
 def test_importing_mainstem_loads_none_of_it() -> None:
