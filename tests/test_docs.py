@@ -20,7 +20,7 @@ import mainstem
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
-EXCERPT = re.compile(r"# from (?P<file>examples/\S+)\n\n?")
+EXCERPT = re.compile(r"# from (?P<file>examples/\S+)\n+")
 """The first line of a block that shows a part of an example, which is tested where examples are."""
 MODULES = ["mainstem", *(each.name for each in pkgutil.walk_packages(mainstem.__path__, "mainstem."))]
 
