@@ -31,7 +31,8 @@ class VirtualClock:
     own. What takes real time is work; that is measured as ever (``duration_ms``), and does not turn the clock.
 
     While a thread works for the run, time goes by as it really does. Of other processes and of the network the clock
-    knows nothing: give ``idle_seconds`` where there are answers to wait for. One clock is used at a time.
+    knows nothing: give ``idle_seconds`` where there are answers to wait for. One clock is used at a time: to enter a
+    second one is a ``RuntimeError``.
 
     Args:
         start: What the clock shows at first, aware.
