@@ -20,6 +20,8 @@ import mainstem
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+EXCERPT = re.compile(r"# from (?P<file>examples/\S+)\n+")
+"""The first line of a block that shows a part of an example, which is tested where examples are."""
 MODULES = ["mainstem", *(each.name for each in pkgutil.walk_packages(mainstem.__path__, "mainstem."))]
 
 
@@ -29,14 +31,20 @@ MODULES = ["mainstem", *(each.name for each in pkgutil.walk_packages(mainstem.__
 def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The Python blocks of a page are one program; a ``text`` block is what the block before it prints."""
+    """The Python blocks of a page are one program; a ``text`` block is what the block before it prints.
+
+    A block that says which example it is from is a part of that, and not run here.
+    """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     names: dict[str, object] = {"__name__": "page"}
     printed = ""
     for block in BLOCK.finditer(page.read_text()):
         language, code = block["language"], block["code"]
-        if language == "python":
+        excerpt = EXCERPT.match(code)
+        if excerpt is not None:
+            assert code[excerpt.end() :] in (ROOT / excerpt["file"]).read_text(), f"not in {excerpt['file']}:\n{code}"
+        elif language == "python":
             output = io.StringIO()
             with contextlib.redirect_stdout(output):
                 exec(compile(code, str(page), "exec", dont_inherit=True), names)

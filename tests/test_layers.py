@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mainstem"
 
 FLOORS = [
-    ["errors", "faults", "ids", "options", "own_frames", "side_by_side"],
+    ["clock", "errors", "faults", "ids", "options", "own_frames", "side_by_side"],
     ["frame_data"],
     ["accounting", "events", "records", "reject_limit", "retry", "secrets", "take_all", "type_hints", "workers"],
     ["context", "postgres", "typecheck"],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, overload
 import anyio
 from typing_extensions import TypeVar, Unpack
 
+from mainstem import clock
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE
 from mainstem.errors import BlockingCallError, StageTypeError
@@ -231,7 +232,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
                 # when it puts its signal handler back (signal.signal() looks it up in an Enum).
                 results.append(await self.execute(data, context=context, workers=workers, runner=runner, **options))
 
-            anyio.run(execute)
+            anyio.run(execute, **clock.event_loop)
             return results[0]
 
         def stream(

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from inspect import iscoroutinefunction
-from time import perf_counter
 from typing import Any, TypeAlias
 
+from mainstem import clock
 from mainstem.errors import add_note_once, missing_extra
 from mainstem.options import check_count, check_seconds
 
@@ -136,14 +136,14 @@ class Retries:
     async def again(self, record: Any, error: Exception) -> Outcome:
         """Make further attempts for a record whose first call raised ``error``."""
         if not self._under_way:
-            self._since = perf_counter()
+            self._since = clock.perf_counter()
         self._under_way += 1
         try:
             outcome = await self._try(record, error)
         finally:
             self._under_way -= 1
             if not self._under_way:
-                self.spent_ms += (perf_counter() - self._since) * 1000
+                self.spent_ms += (clock.perf_counter() - self._since) * 1000
         if outcome.error is not None and outcome.attempts > 1:
             add_note_once(outcome.error, f"gave up after {outcome.attempts} attempts")
         return outcome

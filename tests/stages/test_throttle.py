@@ -13,8 +13,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem import PipelineContext, StageKind, ThrottleStage
-from mainstem.stages import throttle
+from mainstem import PipelineContext, StageKind, ThrottleStage, clock
 from runs import execute, run
 
 LOADS = st.lists(st.tuples(st.floats(0, 3), st.integers(0, 5)), max_size=30)
@@ -27,10 +26,10 @@ def virtual_ns() -> int:
 
 def in_virtual_time(function: Callable[[], Awaitable[Any]]) -> Any:
     """Run on trio's virtual clock, which jumps ahead when all are asleep, and let the stage read it."""
-    clock = trio.testing.MockClock(autojump_threshold=0)
+    mock = trio.testing.MockClock(autojump_threshold=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(throttle, "monotonic_ns", virtual_ns)
-        return anyio.run(function, backend="trio", backend_options={"clock": clock})
+        patch.setattr(clock, "monotonic_ns", virtual_ns)
+        return anyio.run(function, backend="trio", backend_options={"clock": mock})
 
 
 def fed(feeds: Sequence[tuple[float, int]], rate: int, per: float, restore_at: int = -1) -> list[int]:

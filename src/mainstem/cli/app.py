@@ -13,6 +13,7 @@ from mainstem.cli.doctor import doctor
 from mainstem.cli.durability import DurableOptions
 from mainstem.cli.escape import plain_console
 from mainstem.cli.exit_code import ExitCode
+from mainstem.cli.new import new_project
 from mainstem.cli.parameters import (
     CommitEvery,
     Force,
@@ -79,6 +80,7 @@ def make_app() -> App:
     app.command(make_rejects_app())
     app.command(_why, name="why", help=_WHY_HELP, help_epilogue=_WHY_EPILOGUE)
     app.command(_doctor, name="doctor", help=_DOCTOR_HELP)
+    app.command(_new, name="new", help=_NEW_HELP)
     return app
 
 
@@ -163,6 +165,17 @@ The exit code is 1 if something is broken.
 
 def _doctor(*, store: Store = None, json: Json = False) -> int:
     return doctor(store, as_json=json)
+
+
+_NEW_HELP = """\
+Write a small project into a new folder: a pipeline, its tests, a README and a pyproject.toml.
+
+It runs and passes its tests as it is. Nothing that is there is overwritten.
+"""
+
+
+def _new(name: Annotated[str, Parameter(help="The project's name, which the folder gets, too.")], /) -> int:
+    return new_project(name)
 
 
 def run_app(arguments: Sequence[str]) -> int:

@@ -7,12 +7,12 @@ import re
 from inspect import isawaitable
 from pathlib import Path
 from sqlite3 import Error as SqliteError
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 from anyio.to_thread import run_sync
 
+from mainstem import clock
 from mainstem.errors import ConnectError, missing_extra
 
 if TYPE_CHECKING:
@@ -84,12 +84,12 @@ class RequestLimit:
         Raises:
             ConnectError: If the file cannot be used.
         """
-        started = perf_counter()
+        started = clock.perf_counter()
         waited = False
         while (wait := await self._try()) > 0:
             waited = True
             await anyio.sleep(wait)
-        return perf_counter() - started if waited else 0.0
+        return clock.perf_counter() - started if waited else 0.0
 
     async def _try(self) -> float:
         """Count a request if it may be made now, and return 0; else return the seconds after which to ask again."""
@@ -98,7 +98,7 @@ class RequestLimit:
         if self._limiter is not None:
             return await _try_limiter(self._limiter)
         assert self._bucket is not None
-        return _try_bucket(self._bucket)
+        return _try_bucket(self._bucket, clock.monotonic_ns() // 1_000_000)
 
     def _try_in_file(self, file: Path) -> float:
         from pyrate_limiter import SQLiteBucket
@@ -108,19 +108,18 @@ class RequestLimit:
             # connection outlives a read.
             bucket = SQLiteBucket.init_from_file([self._rate], db_path=str(file), use_file_lock=True)
             try:
-                return _try_bucket(bucket)
+                now: Any = bucket.now  # which has no annotations, as little as close() has
+                return _try_bucket(bucket, now())
             finally:
-                close: Any = bucket.close  # which has no annotations, as little as now() has
+                close: Any = bucket.close
                 close()
         except (OSError, SqliteError) as error:
             raise ConnectError(f"the rate limit cannot be kept in {file}: {error}; check rate_limit_file") from error
 
 
-def _try_bucket(bucket: AbstractBucket) -> float:
+def _try_bucket(bucket: AbstractBucket, now: int) -> float:
     from pyrate_limiter import RateItem
 
-    clock: Any = bucket.now
-    now: int = clock()
     bucket.leak(now)
     item = RateItem(_NAME, now)
     if bucket.put(item):

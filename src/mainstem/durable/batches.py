@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from time import monotonic
 from typing import Any
 
 from anyio.to_thread import run_sync
 
+from mainstem import clock
 from mainstem.context import StageError, StageProgress
 from mainstem.durable.options import LARGEST_BATCH, Durability
 from mainstem.durable.states import encoded_snapshot, restore_state
@@ -63,7 +63,7 @@ class RunBatches:
         self.sequence = 0 if checkpoint is None else checkpoint.sequence
         self._position = start if checkpoint is None else checkpoint.position
         self._prepared = self.sequence
-        self._ended_at = monotonic()
+        self._ended_at = clock.monotonic()
         self._runs: list[StageRun] = []
         self._on_their_way: list[Barrier] = []
         """Barriers whose batches are not committed yet."""
@@ -96,7 +96,7 @@ class RunBatches:
     def end_batch(self, records: int, position: Position | None, *, wanted: bool = False) -> Barrier | None:
         if not wanted and not self._is_due(records):
             return None
-        self._ended_at = monotonic()
+        self._ended_at = clock.monotonic()
         self._position = position
         return self._new_barrier(is_last=False)
 
@@ -104,7 +104,7 @@ class RunBatches:
         wanted = self._durability.commit_records
         if wanted is not None:
             return records >= wanted
-        if records >= LARGEST_BATCH or monotonic() - self._ended_at >= self._durability.commit_seconds:
+        if records >= LARGEST_BATCH or clock.monotonic() - self._ended_at >= self._durability.commit_seconds:
             return True
         return sum(len(run.context.errors) for run in self._runs) >= MOST_REJECTS
 

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, cast
 import anyio
 from typing_extensions import Unpack
 
+from mainstem import clock
 from mainstem.durable.decisions import Decisions, Rejects
 from mainstem.durable.edits import edited_text, record_of, with_fields
 from mainstem.durable.export import ExportFormat, export_rejects
@@ -323,7 +324,7 @@ class RejectLedger:
         async def replay() -> ReplayReport:
             return await self.replay(pipeline, run_id, **options)
 
-        return anyio.run(replay)
+        return anyio.run(replay, **clock.event_loop)
 
 
 def _refuse_inside_event_loop() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from math import ceil
-from time import monotonic_ns
 from typing import Any
 
 import anyio
 from typing_extensions import TypeVar
 
+from mainstem import clock
 from mainstem.context import PipelineContext
 from mainstem.options import check_count, check_seconds
 from mainstem.result import StageResult
@@ -71,18 +71,18 @@ class _ThrottleState(StageState[T, T]):
     async def feed(self, records: Sequence[T], context: PipelineContext) -> StageResult[list[T]]:
         if len(records) > self._rate:
             raise ValueError(f"{len(records)} records at a time, where largest_feed is {self._rate}")
-        started = monotonic_ns()
+        started = clock.monotonic_ns()
         waited = False
         while self._in_window + len(records) > self._rate:
             passed_at, count = self._passed[0]
             until = passed_at + self._per
             # A loop, because an event loop may wake up a little early, by another clock than this one.
-            while (left := until - monotonic_ns()) > 0:
+            while (left := until - clock.monotonic_ns()) > 0:
                 await anyio.sleep(left / 1_000_000_000)
                 waited = True
             self._passed.popleft()
             self._in_window -= count
-        now = monotonic_ns()
+        now = clock.monotonic_ns()
         if records:
             self._passed.append((now, len(records)))
             self._in_window += len(records)
@@ -92,11 +92,11 @@ class _ThrottleState(StageState[T, T]):
 
     def snapshot(self) -> list[list[int]]:
         """Return how many nanoseconds ago records went on, and how many: the clock itself is this process's own."""
-        now = monotonic_ns()
+        now = clock.monotonic_ns()
         return [[now - at, count] for at, count in self._passed if now - at < self._per]
 
     def restore(self, snapshot: list[list[int]]) -> None:
         """Go on as if no time had passed: how long the interruption took is not known, and the limit is to hold."""
-        now = monotonic_ns()
+        now = clock.monotonic_ns()
         self._passed = deque((now - ago, count) for ago, count in snapshot)
         self._in_window = sum(count for _, count in self._passed)

@@ -18,6 +18,8 @@ from mainstem.context import PipelineContext, current_context
 
 _running: dict[object, object] = {}
 """The calls that threads are at, each with the stage's progress in its run, which tells whose they are."""
+_awaited: set[object] = set()
+"""The calls in threads that somebody waits for."""
 _running_lock = Lock()
 
 
@@ -64,9 +66,9 @@ async def _call_in_thread(function: Callable[[Any], Any], record: Any) -> Any:
     from anyio import to_thread  # late: it takes a twentieth of the time that importing mainstem does
 
     owner = _owner(current_context())
+    token = object()
 
     def call() -> tuple[Any]:
-        token = object()
         with _running_lock:
             _running[token] = owner
         try:
@@ -76,8 +78,20 @@ async def _call_in_thread(function: Callable[[Any], Any], record: Any) -> Any:
                 del _running[token]
 
     # A limiter of its own: waiting for calls that were given up, or for other people's, would be counted as this one's.
-    (answer,) = await to_thread.run_sync(call, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(inf))
+    with _running_lock:
+        _awaited.add(token)
+    try:
+        (answer,) = await to_thread.run_sync(call, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(inf))
+    finally:
+        with _running_lock:
+            _awaited.discard(token)
     return answer
+
+
+def awaited_calls() -> int:
+    """Return for how many calls in threads somebody waits, in all runs: those begun and neither done nor given up."""
+    with _running_lock:
+        return len(_awaited)
 
 
 def _owner(context: PipelineContext) -> object:
