@@ -7,14 +7,15 @@ PY := .venv/bin/python
 UV := .uv/bin/uv
 PEER_GROUPS := light beam ray
 FLIGHTS_PEER_GROUPS := flights flights-beam flights-ray
+RECIPE_GROUPS := airflow dagster fastapi notebook prefect
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test setup lint format types unit wheel crash benchmark peers lock clean
+.PHONY: demo test setup lint format types unit wheel recipes crash benchmark peers lock clean
 
 demo: setup
 	$(PY) -m mainstem run examples/flights_import.py:pipeline --set database=sqlite:///flights.db
 
-test: lint types unit wheel
+test: lint types unit wheel recipes
 
 setup: .venv/.ready
 
@@ -48,6 +49,15 @@ unit: setup
 wheel: setup
 	./scripts/test_wheel.sh
 
+# Each recipe in an environment of its own, with the program that it is about.
+recipes: $(patsubst %,.peers/recipe-%/.ready,$(RECIPE_GROUPS))
+	./scripts/test_recipes.sh
+
+.peers/recipe-%/.ready: requirements/recipe-%.txt .uv/.ready
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .peers/recipe-$*
+	$(UV) pip sync --quiet --compile-bytecode --python .peers/recipe-$*/bin/python --require-hashes $<
+	touch $@
+
 # Kills, connection cuts and power cuts by the ten thousand, and the whole poison matrix; takes an hour and more.
 CRASH_REPORT := docs/crash-report.json
 crash: setup
@@ -80,6 +90,11 @@ lock: .uv/.ready
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	    --custom-compile-command 'make lock' requirements/benchmark-$$group.in \
 	    -o requirements/benchmark-$$group.txt || exit 1; \
+	done
+	for group in $(RECIPE_GROUPS); do \
+	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	    --custom-compile-command 'make lock' requirements/recipe-$$group.in \
+	    -o requirements/recipe-$$group.txt || exit 1; \
 	done
 
 clean:

@@ -65,8 +65,8 @@ class SeenHashes:
         """Return sorted hashes as parts, each with the range that it belongs to; at least one."""
         polars = import_polars(_PURPOSE)
         starts: Any = polars.Series([number << _RANGE_SHIFT for number in range(_RANGES)], dtype=polars.UInt64)
-        found: Any = hashes["high"].search_sorted(starts, side="left")
-        ends: list[int] = [*found.to_list(), hashes.height]
+        high: Any = hashes["high"]
+        ends: list[int] = [*high.search_sorted(starts, side="left").to_list(), hashes.height]
         parts = [hashes[start:end] for start, end in pairwise(ends)]
         given = [(each, part) for each, part in zip(self._ranges, parts, strict=True) if part.height]
         return given or [(self._ranges[0], hashes)]
