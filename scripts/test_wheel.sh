@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# Builds the wheel, installs it into an empty environment with no extra, and runs the core's tests there without the source.
+# Builds the wheel and the source archive, the same twice, installs the wheel into an empty environment with no extra, and
+# runs the core's tests there without the source.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-.venv/bin/python -m build --wheel --no-isolation --outdir "$scratch/dist" . >"$scratch/build.log" || { cat "$scratch/build.log"; exit 1; }
+for folder in dist again; do
+  .venv/bin/python -m build --no-isolation --outdir "$scratch/$folder" . >"$scratch/build.log" || { cat "$scratch/build.log"; exit 1; }
+done
+for file in "$scratch"/dist/*; do
+  cmp "$file" "$scratch/again/$(basename "$file")" || { echo "built twice, it is not the same"; exit 1; }
+done
 wheel=$(echo "$scratch"/dist/mainstem-*.whl)
 .uv/bin/uv venv --quiet --python .venv/bin/python "$scratch/venv"
 .uv/bin/uv pip sync --quiet --python "$scratch/venv/bin/python" --require-hashes requirements/wheel.txt
