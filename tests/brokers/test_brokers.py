@@ -108,8 +108,7 @@ def die(record):
         os.kill(os.getpid(), signal.SIGKILL)
     return record
 
-channel = object.__new__(Channel)
-channel.url, channel.name = url, name
+channel = Channel.there(kind, url, name)
 pipeline = into_table(channel, Path(folder), die, until=50, redeliver_after=SOON)
 pipeline.run(store=f"sqlite:///{folder}/runs.db", run_id="one", commit_every=10)
 """
