@@ -92,6 +92,11 @@ class BrokerServer:
             os.killpg(process.pid, signal.SIGKILL)  # RabbitMQ has others beside it
             process.wait()
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
+
     def remove(self) -> None:
         """Stop it for good, and remove its data."""
         self.stop()
@@ -193,9 +198,14 @@ def rabbit_server() -> BrokerServer:
     return _served(BrokerServer("RabbitMQ", watched, folder, port, environment, watches_input=True))
 
 
-@cache
-def kafka_server() -> KafkaServer:
+def new_kafka_server() -> KafkaServer:
+    """Start a cluster that may be stopped; the process's end stops it, too."""
     folder, port = Path(tempfile.mkdtemp(prefix="mainstem-kafka-")), free_port()
     server = KafkaServer("Kafka", [sys.executable, str(_KAFKA), str(port)], folder, port)
     atexit.register(server.remove)
     return server
+
+
+@cache
+def kafka_server() -> KafkaServer:
+    return new_kafka_server()

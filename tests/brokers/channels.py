@@ -64,16 +64,17 @@ class Channel:
 
     Args:
         name: The kind of its broker.
+        partitions: Of how many a topic of Kafka is; with one, all of it is in order.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, partitions: int = 1) -> None:
         self.kind_name, self.kind = name, KINDS[name]
         self.name = f"test-{getpid()}-{next(_numbers)}"
         self.url = self.kind.url()
         if name == "nats":
             anyio.run(self._add_stream)
         if name == "kafka":
-            self.add_topic(partitions=1)  # Kafka keeps the order of each partition
+            assert kafka_server().control.add_topic(self.name, partitions) == 0
         if name == "mqtt":  # a session gathers what is published from when it was first there
             assert self.read(until=MOMENT).success
 
@@ -91,9 +92,6 @@ class Channel:
         client: Any = await nats.connect(self.url)
         await client.jetstream().add_stream(name=self.name, subjects=[self.name])
         await client.close()
-
-    def add_topic(self, partitions: int) -> None:
-        assert kafka_server().control.add_topic(self.name, partitions) == 0
 
     def source(self, **options: Any) -> BrokerSource[Any]:
         return BrokerSource(self.url, self.name, **{"group": self.name, **self.kind.source_options, **options})

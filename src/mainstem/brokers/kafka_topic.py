@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any
 
 from mainstem.brokers.address import BrokerAddress, import_faststream
-from mainstem.brokers.connection import BrokerConnection, apart, said
+from mainstem.brokers.connection import BrokerConnection, said
 from mainstem.brokers.publisher import Outgoing, Publisher
 from mainstem.brokers.subscription import Delivery, Subscription, SubscriptionOptions
 from mainstem.errors import ConnectError, ConnectionLostError
 
+logger = logging.getLogger("mainstem.brokers")
+
 FOR_EVER_MS = 2**31 - 1
 """How long a member may hold what it has read: as long as whoever works on it takes."""
-PAUSE = 0.1
-"""Seconds before offsets are committed again, while a group is shared out anew."""
+PAUSE = 0.05
+"""Seconds between two looks whether a group has partitions for its member."""
 
 
 class KafkaConnection(BrokerConnection):
@@ -54,6 +57,27 @@ class KafkaConnection(BrokerConnection):
         return await super().connect()
 
 
+class _Membership:
+    """Knows whether a group has partitions for a member, or is just shared out anew."""
+
+    def __init__(self) -> None:
+        self.has_partitions = False
+
+    def listener(self) -> Any:
+        """Return what aiokafka tells of it, which must be of a class of its own."""
+        membership = self
+        base: Any = import_module("aiokafka").ConsumerRebalanceListener  # aiokafka has no types
+
+        class Listener(base):  # type: ignore[misc]
+            def on_partitions_revoked(self, revoked: object) -> None:
+                membership.has_partitions = False
+
+            def on_partitions_assigned(self, assigned: object) -> None:
+                membership.has_partitions = True
+
+        return Listener()
+
+
 class KafkaSubscription(Subscription):
     """A member of a consumer group.
 
@@ -65,9 +89,11 @@ class KafkaSubscription(Subscription):
     def __init__(self, address: BrokerAddress, options: SubscriptionOptions) -> None:
         self._connection = KafkaConnection(address, options.connect_timeout, reads_only=True)
         self._topic, self._group = options.channel, options.group
+        self._connect_timeout = options.connect_timeout
         self._session = options.redeliver_after.total_seconds()
         # A member that is gone is missed for so long, and then the others have as long to ask for partitions.
         self._patience = options.connect_timeout + 2 * self._session
+        self._membership = _Membership()
         self._consumer: Any = None
         self._done: dict[Any, int] = {}
         """By partition, the offset after what is in the target: what comes again of that is left out."""
@@ -75,7 +101,6 @@ class KafkaSubscription(Subscription):
     async def open(self) -> None:
         make_consumer = await self._connection.open()
         self._consumer = make_consumer(
-            self._topic,
             group_id=self._group,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
@@ -84,6 +109,7 @@ class KafkaSubscription(Subscription):
             max_poll_interval_ms=FOR_EVER_MS,
             request_timeout_ms=int(self._patience * 1000),  # to ask for partitions is a request, too
         )
+        self._consumer.subscribe([self._topic], listener=self._membership.listener())
         try:
             async with self._in_time(f"group {self._group!r} has given no partitions of topic {self._topic!r}"):
                 await self._consumer.start()  # returns when the group has said which partitions are this member's
@@ -144,27 +170,51 @@ class KafkaSubscription(Subscription):
             offsets[partition] = offset + 1
         doing = f"committing offsets of topic {self._topic!r}"
         async with self._connection.errors(doing), self._in_time(f"{doing} was not done"):
-            while not await self._commit(offsets):
-                await asyncio.sleep(PAUSE)
+            await self._commit(offsets)
         self._done |= offsets
 
-    async def _commit(self, offsets: dict[Any, int]) -> bool:
-        """Commit the offsets of this member's partitions, and say whether that could be done."""
-        failed: Any = import_module("aiokafka.errors").CommitFailedError  # aiokafka has no types
-        ours = {partition: offset for partition, offset in offsets.items() if partition in self._consumer.assignment()}
-        try:
-            if ours:
-                await self._consumer.commit(ours)
-        except failed:
-            return False
-        return True
+    async def _commit(self, offsets: dict[Any, int]) -> None:
+        failed: Any = import_module("aiokafka.errors").CommitFailedError
+        while True:
+            await self._given_partitions()  # to commit before that would make the member ask for them once more
+            given = self._consumer.assignment()
+            ours = {partition: offset for partition, offset in offsets.items() if partition in given}
+            try:
+                if ours:
+                    await self._consumer.commit(ours)
+                return
+            except failed:  # and the member asks for partitions again
+                self._membership.has_partitions = False
+
+    async def _given_partitions(self) -> None:
+        """Wait until the group has said which partitions are this member's.
+
+        Raises:
+            Exception: If it refuses the member, which aiokafka says to those only who ask it for messages.
+        """
+        nothing = import_module("aiokafka").TopicPartition(self._topic, -1)
+        while not self._membership.has_partitions:
+            await self._consumer.getmany(nothing)
+            await asyncio.sleep(PAUSE)
 
     async def close(self, unacknowledged: Sequence[Delivery]) -> None:
-        """Leave the group, which gives the partitions to others at once, from what is committed on."""
+        """Leave the group, which gives the partitions to others at once, from what is committed on.
+
+        A broker that does not answer is not waited for: the group misses a member that is silent by itself.
+        """
         consumer, self._consumer = self._consumer, None
         try:
             if consumer is not None:
-                await apart(consumer.stop())
+                stopping = asyncio.ensure_future(consumer.stop())
+                await asyncio.wait([stopping], timeout=self._connect_timeout)
+                if stopping.done():
+                    stopping.result()
+                else:
+                    logger.warning(
+                        "%s: group %r was not left within %g s: its partitions are given to others when it has not "
+                        "heard of this member for %g s",
+                        *(self._connection.address.shown, self._group, self._connect_timeout, self._session),
+                    )
         finally:
             await self._connection.close()
 
