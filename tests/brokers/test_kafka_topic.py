@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import anyio
 import pytest
 from tests.brokers.broker_servers import KafkaServer, kafka_server, new_kafka_server
-from tests.brokers.channels import MOMENT, WRONG, Channel
+from tests.brokers.channels import WRONG, Channel
 from tests.brokers.test_brokers import ids, into_table, numbers, stored
 
 from mainstem import ConnectError, ConnectionLostError, Pipeline, RejectLedger
-from mainstem.brokers import BrokerSink, BrokerSource, kafka_topic
+from mainstem.brokers import BrokerSink, BrokerSource
 
 pytestmark = [pytest.mark.extras, pytest.mark.timeout(60)]
 
@@ -124,8 +125,7 @@ class Member(Thread):
         async def note(record: Any) -> Any:
             self.read.append(record["id"])
             self.started.set()
-            while not self.goes_on.is_set():  # and the member gives signs of life meanwhile
-                await anyio.sleep(0.02)
+            await anyio.to_thread.run_sync(self.goes_on.wait)  # and the member gives signs of life meanwhile
             return record
 
         self._pipeline = into_table(channel, folder, note, **options)
@@ -158,3 +158,173 @@ def test_members_of_a_group_share_the_partitions(spread: Channel, tmp_path: Path
     assert min(len(first.read), len(second.read)) >= 10, "both had partitions"
     assert len(set(first.read)) == len(first.read), "what a member holds is not given to it again"
     assert spread.left() == []
+
+
+def test_a_commit_that_comes_while_the_group_is_shared_out_is_made_later(channel: Channel, tmp_path: Path) -> None:
+    channel.publish(numbers(20))
+    assert kafka_server().control.refuse(COMMIT, [REBALANCE_IN_PROGRESS]) == 0
+    member = Member(channel, tmp_path, "one", until=20)
+    member.join()
+    assert member.result.success, member.result.error
+    assert member.read == list(range(20))
+    assert channel.left() == []
+
+
+def test_a_member_whose_loop_was_blocked_for_too_long_goes_on(channel: Channel, tmp_path: Path) -> None:
+    """The group misses it, has it ask for its partitions again, and then takes its offsets."""
+    channel.publish(numbers(20))
+
+    def block(record: Any) -> Any:
+        if record["id"] == 3:
+            sleep(2 * SESSION.total_seconds())
+        return record
+
+    result = into_table(channel, tmp_path, block, until=20, prefetch=5, redeliver_after=SESSION).run(
+        store=f"sqlite:///{tmp_path}/runs.db", run_id="one", commit_every=5
+    )
+    assert result.success, result.error
+    assert stored(tmp_path) == list(range(20))
+    assert channel.left() == []
+
+
+def test_a_member_may_hold_messages_for_as_long_as_it_takes(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would leave the group after five minutes without a question for more; no test waits for that."""
+    from aiokafka import AIOKafkaConsumer
+
+    consumer: Any = AIOKafkaConsumer
+    make, told = consumer.__init__, dict[str, Any]()
+
+    def make_and_note(self: Any, *arguments: Any, **options: Any) -> None:
+        told.update(options)
+        make(self, *arguments, **options)
+
+    monkeypatch.setattr(consumer, "__init__", make_and_note)
+    channel.publish(numbers(1))
+    assert channel.read(until=1).success
+    assert told["max_poll_interval_ms"] >= timedelta(days=20) / timedelta(milliseconds=1)
+
+
+def refused(channel: Channel, **options: Any) -> ConnectError:
+    result = channel.read(until=1, connect_timeout=1, **options)
+    assert isinstance(result.error, ConnectError), repr(result.error)
+    return result.error
+
+
+@pytest.mark.parametrize("code", [UNKNOWN_TOPIC, TOPIC_REFUSED])
+def test_a_topic_that_cannot_be_had_is_an_error(channel: Channel, code: int) -> None:
+    assert kafka_server().control.refuse_topic(channel.name, code) == 0
+    assert f"topic {channel.name!r}" in str(refused(channel))
+    result = Pipeline[Any, Any]("p").add_stage(channel.sink(connect_timeout=1)).run([{"id": 1}])
+    assert isinstance(result.error, ConnectionLostError), repr(result.error)
+    assert f"publishing to topic {channel.name!r} failed" in str(result.error)
+
+
+def test_a_group_that_takes_no_such_member_says_which_setting_it_is(channel: Channel) -> None:
+    assert kafka_server().control.refuse(JOIN, [INVALID_SESSION_TIMEOUT]) == 0
+    assert "redeliver_after must lie between the broker's settings group.min" in str(refused(channel))
+
+
+def test_a_group_that_refuses_a_member_is_an_error(channel: Channel) -> None:
+    assert kafka_server().control.refuse(JOIN, [GROUP_REFUSED]) == 0
+    assert "GroupAuthorizationFailedError" in str(refused(channel))
+
+
+def test_a_message_that_is_refused_is_an_error(channel: Channel) -> None:
+    assert kafka_server().control.refuse(PRODUCE, [TOPIC_REFUSED]) == 0
+    result = Pipeline[Any, Any]("publish").add_stage(channel.sink()).run(numbers(2000))
+    assert isinstance(result.error, ConnectionLostError), repr(result.error)
+    assert "TopicAuthorizationFailedError" in str(result.error)
+
+
+def test_offsets_that_are_refused_are_an_error_and_come_again(channel: Channel, tmp_path: Path) -> None:
+    channel.publish(numbers(5))
+    assert kafka_server().control.refuse(COMMIT, [GROUP_REFUSED]) == 0
+    result = into_table(channel, tmp_path, until=5).run(store=f"sqlite:///{tmp_path}/runs.db", run_id="one")
+    assert isinstance(result.error, ConnectError), repr(result.error)
+    assert "committing offsets of topic" in str(result.error)
+    assert stored(tmp_path) == list(range(5))
+    assert ids(channel.left()) == list(range(5))
+
+
+# A broker that has gone or stands still keeps the client from closing what it has open before its loop is closed.
+left_open = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@left_open
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_offsets_that_no_broker_takes_fail_the_run_in_time(
+    own_server: KafkaServer, tmp_path: Path, how: signal.Signals
+) -> None:
+    channel = on(own_server)
+    channel.publish(numbers(5))
+
+    def lose(record: Any) -> Any:
+        own_server.signal(how)
+        return record
+
+    began = monotonic()
+    result = into_table(channel, tmp_path, lose, until=5, connect_timeout=1).run(
+        store=f"sqlite:///{tmp_path}/runs.db", run_id="one"
+    )
+    assert "committing offsets of topic 'topic' was not done in 4 s; is the broker there?" in str(result.error)
+    assert stored(tmp_path) == list(range(5)), "they are committed here, and come again"
+    assert monotonic() - began < 20
+    del result
+    gc.collect()
+
+
+@left_open
+def test_a_broker_that_stands_still_keeps_nobody_from_going(
+    own_server: KafkaServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    channel = on(own_server)
+
+    async def main() -> float:
+        pipeline: Any = Pipeline[Any, Any]("endless").add_stage(
+            channel.source(connect_timeout=1, redeliver_after=timedelta(seconds=30))
+        )
+        with anyio.move_on_after(1.0) as scope:
+            await pipeline.execute()
+        own_server.signal(signal.SIGCONT)
+        return monotonic() - scope.deadline
+
+    async def frozen() -> float:
+        asyncio.get_running_loop().call_later(0.7, own_server.signal, signal.SIGSTOP)
+        return await main()
+
+    assert asyncio.run(frozen()) < 10
+    assert "was not left within 1 s" in caplog.text
+    gc.collect()
+
+
+@left_open
+def test_credentials_that_are_refused_are_not_shown(channel: Channel, caplog: pytest.LogCaptureFixture) -> None:
+    """The cluster knows no credentials, so it refuses whoever has some, whatever they are."""
+    from faststream.kafka import KafkaBroker
+    from faststream.security import SASLPlaintext
+
+    caplog.set_level(logging.CRITICAL, "aiokafka")  # a record would hold the producer that FastStream leaves open
+    for make in (BrokerSource, BrokerSink):
+        broker = KafkaBroker(
+            channel.url.partition("://")[2], security=SASLPlaintext("me", WRONG), request_timeout_ms=2000, logger=None
+        )
+        options: Any = {"until": 1} if make is BrokerSource else {}
+        result: Any = Pipeline[Any, Any]("wrong").add_stage(make(broker, channel.name, **options)).run(None)
+        assert isinstance(result.error, ConnectError), repr(result.error)
+        assert WRONG not in str(result.error)
+        del result, broker
+    gc.collect()
+
+
+def test_a_broker_object_is_used_and_left_open(channel: Channel) -> None:
+    from faststream.kafka import KafkaBroker
+
+    async def main() -> Any:
+        async with KafkaBroker(channel.url.partition("://")[2], logger=None) as broker:
+            sink, source = BrokerSink(broker, channel.name), BrokerSource(broker, channel.name, until=3)
+            published = await Pipeline[Any, Any]("publish").add_stage(sink).execute(numbers(2))
+            assert published.success, published.error
+            await broker.publish(b'{"id": 2}', channel.name)
+            return await Pipeline[Any, Any]("read").add_stage(source).execute()
+
+    assert ids(asyncio.run(main()).unwrap()) == [0, 1, 2]
