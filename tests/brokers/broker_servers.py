@@ -119,6 +119,10 @@ class KafkaServer(BrokerServer):
         assert isinstance(answer, int)
         self.port = answer
 
+    def turn_on(self) -> None:
+        """Have its brokers there again."""
+        assert self.control.turn(True) == 0
+
     def remove(self) -> None:
         self.control("close")()
         super().remove()

@@ -41,6 +41,13 @@ class Cluster:
         """Make a topic, and return Kafka's code for what went wrong, or 0."""
         return int(self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, BROKERS))
 
+    def turn(self, on: bool) -> int:
+        """Have all its brokers go away, or be there again with all they had."""
+        for broker in range(1, BROKERS + 1):
+            change = self._library.rd_kafka_mock_broker_set_up if on else self._library.rd_kafka_mock_broker_set_down
+            change(self._cluster, ctypes.c_int32(broker))
+        return 0
+
     def refuse_topic(self, name: str, code: int) -> int:
         """Answer questions about a topic with an error."""
         self._library.rd_kafka_mock_topic_set_error(self._cluster, name.encode(), code)

@@ -139,7 +139,7 @@ def test_what_cannot_be_flushed_in_time_is_counted(hook: Hook, monkeypatch: pyte
 
 
 def test_an_end_for_which_there_is_no_room_is_not_waited_for(hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
-    """The queue is full and its first event is stuck: the end of the block gives up in time, and counts what is left."""
+    """The queue is full, and what is on its way is stuck: the end of the block gives up in time, and counts."""
     hook.gate.clear()
     bus = EventBus()
     with bridge_events(bus, hook.url, queue_size=2, flush_seconds=0.5) as bridge:

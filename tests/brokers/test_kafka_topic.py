@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from time import monotonic, sleep
 from typing import Any
 
@@ -170,20 +169,45 @@ def test_a_commit_that_comes_while_the_group_is_shared_out_is_made_later(channel
     assert channel.left() == []
 
 
-def test_a_member_whose_loop_was_blocked_for_too_long_goes_on(channel: Channel, tmp_path: Path) -> None:
+def block() -> None:
+    """Keep the event loop from giving signs of life for so long that the group misses the member."""
+    sleep(2 * SESSION.total_seconds())
+
+
+def test_a_member_whose_loop_was_blocked_for_too_long_goes_on(
+    channel: Channel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """The group misses it, has it ask for its partitions again, and then takes its offsets."""
     channel.publish(numbers(20))
 
-    def block(record: Any) -> Any:
+    def block_at_three(record: Any) -> Any:
         if record["id"] == 3:
-            sleep(2 * SESSION.total_seconds())
+            block()
         return record
 
-    result = into_table(channel, tmp_path, block, until=20, prefetch=5, redeliver_after=SESSION).run(
+    result = into_table(channel, tmp_path, block_at_three, until=20, prefetch=5, redeliver_after=SESSION).run(
         store=f"sqlite:///{tmp_path}/runs.db", run_id="one", commit_every=5
     )
     assert result.success, result.error
+    assert "re-joining group" in caplog.text
     assert stored(tmp_path) == list(range(20))
+    assert channel.left() == []
+
+
+def test_what_is_held_is_not_given_again_when_the_group_has_missed_the_member(channel: Channel) -> None:
+    """The broker delivers from what is committed on, which here is nothing."""
+    channel.publish(numbers(20))
+
+    def block_and_publish_more(record: Any) -> Any:
+        if record["id"] == 3:
+            block()
+            more = Thread(target=channel.publish, args=(numbers(30)[20:],))  # there is an event loop in this one
+            more.start()
+            more.join()
+        return record
+
+    pipeline: Any = Pipeline[Any, Any]("plain").add_stage(channel.source(until=30, redeliver_after=SESSION))
+    assert ids(pipeline.map(block_and_publish_more).run().unwrap()) == list(range(30))
     assert channel.left() == []
 
 
@@ -242,8 +266,36 @@ def test_offsets_that_are_refused_are_an_error_and_come_again(channel: Channel, 
     result = into_table(channel, tmp_path, until=5).run(store=f"sqlite:///{tmp_path}/runs.db", run_id="one")
     assert isinstance(result.error, ConnectError), repr(result.error)
     assert "committing offsets of topic" in str(result.error)
+    assert "GroupAuthorizationFailedError" in str(result.error)
     assert stored(tmp_path) == list(range(5))
     assert ids(channel.left()) == list(range(5))
+
+
+def test_a_group_that_refuses_a_member_meanwhile_is_an_error_at_once(channel: Channel, tmp_path: Path) -> None:
+    channel.publish(numbers(5))
+    control = kafka_server().control
+    assert control.refuse(COMMIT, [REBALANCE_IN_PROGRESS]) == control.refuse(JOIN, [0, GROUP_REFUSED]) == 0
+    result = into_table(channel, tmp_path, until=5).run(store=f"sqlite:///{tmp_path}/runs.db", run_id="one")
+    assert "GroupAuthorizationFailedError" in str(result.error)
+    assert ids(channel.left()) == list(range(5))
+
+
+def test_a_broker_that_is_away_for_a_while_is_waited_for(own_server: KafkaServer, tmp_path: Path) -> None:
+    channel = on(own_server)
+    channel.publish(numbers(20))
+
+    def go_and_come(record: Any) -> Any:
+        if record["id"] in (3, 12):
+            assert own_server.control.turn(False) == 0
+            Timer(1, own_server.turn_on).start()
+        return record
+
+    result = into_table(channel, tmp_path, go_and_come, until=20, prefetch=5).run(
+        store=f"sqlite:///{tmp_path}/runs.db", run_id="one", commit_every=5
+    )
+    assert result.success, result.error
+    assert stored(tmp_path) == list(range(20))
+    assert channel.left() == []
 
 
 # A broker that has gone or stands still keeps the client from closing what it has open before its loop is closed.
@@ -297,23 +349,29 @@ def test_a_broker_that_stands_still_keeps_nobody_from_going(
     gc.collect()
 
 
-@left_open
-def test_credentials_that_are_refused_are_not_shown(channel: Channel, caplog: pytest.LogCaptureFixture) -> None:
+def test_credentials_that_are_refused_are_not_shown(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cluster knows no credentials, so it refuses whoever has some, whatever they are."""
+    from aiokafka import AIOKafkaProducer
     from faststream.kafka import KafkaBroker
     from faststream.security import SASLPlaintext
 
-    caplog.set_level(logging.CRITICAL, "aiokafka")  # a record would hold the producer that FastStream leaves open
-    for make in (BrokerSource, BrokerSink):
-        broker = KafkaBroker(
-            channel.url.partition("://")[2], security=SASLPlaintext("me", WRONG), request_timeout_ms=2000, logger=None
-        )
-        options: Any = {"until": 1} if make is BrokerSource else {}
-        result: Any = Pipeline[Any, Any]("wrong").add_stage(make(broker, channel.name, **options)).run(None)
+    producer: Any = AIOKafkaProducer
+    start = producer.start
+
+    async def start_or_stop(self: Any) -> None:
+        try:
+            await start(self)
+        except BaseException:
+            await self.stop()  # which FastStream leaves to the garbage collector
+            raise
+
+    monkeypatch.setattr(producer, "start", start_or_stop)
+    security = SASLPlaintext("me", WRONG)
+    broker = KafkaBroker(channel.url.partition("://")[2], security=security, request_timeout_ms=2000, logger=None)
+    for stage in (BrokerSource(broker, channel.name, until=1), BrokerSink(broker, channel.name)):
+        result: Any = Pipeline[Any, Any]("wrong").add_stage(stage).run(None)
         assert isinstance(result.error, ConnectError), repr(result.error)
         assert WRONG not in str(result.error)
-        del result, broker
-    gc.collect()
 
 
 def test_a_broker_object_is_used_and_left_open(channel: Channel) -> None:

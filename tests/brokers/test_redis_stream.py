@@ -12,7 +12,8 @@ from tests.brokers.test_brokers import into_table, numbers, stored
 pytestmark = [pytest.mark.extras, pytest.mark.timeout(60)]
 
 
-def test_no_more_entries_are_pending_than_the_prefetch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("commit_every", [10, 1000])
+def test_no_more_entries_are_pending_than_the_prefetch(tmp_path: Path, commit_every: int) -> None:
     """Asked at each record, which is when entries are held, read ahead and acknowledged."""
     from redis import Redis
 
@@ -27,7 +28,7 @@ def test_no_more_entries_are_pending_than_the_prefetch(tmp_path: Path) -> None:
             return record
 
         result = into_table(channel, tmp_path, ask, until=300, prefetch=25).run(
-            store=f"sqlite:///{tmp_path}/runs.db", run_id="a", commit_every=10
+            store=f"sqlite:///{tmp_path}/runs.db", run_id="a", commit_every=commit_every
         )
         assert result.success, result.error
         assert stored(tmp_path) == list(range(300))
