@@ -1,4 +1,7 @@
-"""Real brokers for tests: Redis and NATS from wheels, Mosquitto and RabbitMQ from Debian; one of each for a process."""
+"""Brokers for tests, one of each for a process: real Redis and NATS from wheels, Mosquitto and RabbitMQ from Debian.
+
+Of Kafka it is a Kafka-compatible cluster, librdkafka's mock cluster, which takes whoever comes: it has no passwords.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep
+from xmlrpc.client import ServerProxy
 
 from tests.debian_packages import require
 
@@ -23,10 +27,11 @@ _PR_SET_PDEATHSIG = 1
 _START_SECONDS = 60.0
 _RABBIT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Not the one in the path, which Debian has become another user first."""
+_KAFKA = Path(__file__).with_name("kafka_cluster.py")
 
 
 class BrokerServer:
-    """A broker of its own data on loopback, which takes no client without a password.
+    """A broker of its own data on loopback.
 
     Args:
         name: What it is.
@@ -87,10 +92,40 @@ class BrokerServer:
             os.killpg(process.pid, signal.SIGKILL)  # RabbitMQ has others beside it
             process.wait()
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
+
     def remove(self) -> None:
         """Stop it for good, and remove its data."""
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class KafkaServer(BrokerServer):
+    """A Kafka-compatible cluster, which chooses its ports itself.
+
+    Attributes:
+        control: What ``Cluster`` of ``kafka_cluster`` can do.
+    """
+
+    control: ServerProxy
+
+    def start(self) -> None:
+        super().start()
+        self.control = ServerProxy(f"http://127.0.0.1:{self.port}")
+        answer = self.control.port()
+        assert isinstance(answer, int)
+        self.port = answer
+
+    def turn_on(self) -> None:
+        """Have its brokers there again."""
+        assert self.control.turn(True) == 0
+
+    def remove(self) -> None:
+        self.control("close")()
+        super().remove()
 
 
 def _die_with_parent() -> None:
@@ -165,3 +200,16 @@ def rabbit_server() -> BrokerServer:
     # Its script starts others, which a signal on the death of this process would not reach.
     watched = ["/bin/sh", "-c", '"$0" & read _; kill -KILL 0', str(_RABBIT)]
     return _served(BrokerServer("RabbitMQ", watched, folder, port, environment, watches_input=True))
+
+
+def new_kafka_server() -> KafkaServer:
+    """Start a cluster that may be stopped; the process's end stops it, too."""
+    folder, port = Path(tempfile.mkdtemp(prefix="mainstem-kafka-")), free_port()
+    server = KafkaServer("Kafka", [sys.executable, str(_KAFKA), str(port)], folder, port)
+    atexit.register(server.remove)
+    return server
+
+
+@cache
+def kafka_server() -> KafkaServer:
+    return new_kafka_server()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
 from os import getpid
@@ -13,6 +13,7 @@ import anyio
 from tests.brokers.broker_servers import (
     PASSWORD,
     BrokerServer,
+    kafka_server,
     mqtt_server,
     nats_server,
     rabbit_server,
@@ -34,15 +35,18 @@ class Kind:
     Attributes:
         server: Starts it, once.
         scheme: How its URLs begin.
-        user: Who connects to it.
+        user: Who connects to it; ``None`` where anybody can.
+        source_options: What a source is told there, unless a test says otherwise.
     """
 
     server: Callable[[], BrokerServer]
     scheme: str
-    user: str = "me"
+    user: str | None = "me"
+    source_options: Mapping[str, Any] = field(default_factory=dict)
 
     def url(self, password: str = PASSWORD) -> str:
-        return f"{self.scheme}://{self.user}:{password}@127.0.0.1:{self.server().port}"
+        credentials = "" if self.user is None else f"{self.user}:{password}@"
+        return f"{self.scheme}://{credentials}127.0.0.1:{self.server().port}"
 
 
 KINDS = {
@@ -50,6 +54,8 @@ KINDS = {
     "nats": Kind(nats_server, "nats"),
     "rabbit": Kind(rabbit_server, "amqp"),
     "mqtt": Kind(mqtt_server, "mqtt"),
+    # A group waits for as long as a member may be silent, less a second, before a next member is given anything.
+    "kafka": Kind(kafka_server, "kafka", user=None, source_options={"redeliver_after": timedelta(seconds=1.5)}),
 }
 
 
@@ -58,16 +64,27 @@ class Channel:
 
     Args:
         name: The kind of its broker.
+        partitions: Of how many a topic of Kafka is; with one, all of it is in order.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, partitions: int = 1) -> None:
         self.kind_name, self.kind = name, KINDS[name]
         self.name = f"test-{getpid()}-{next(_numbers)}"
         self.url = self.kind.url()
         if name == "nats":
             anyio.run(self._add_stream)
+        if name == "kafka":
+            assert kafka_server().control.add_topic(self.name, partitions) == 0
         if name == "mqtt":  # a session gathers what is published from when it was first there
             assert self.read(until=MOMENT).success
+
+    @classmethod
+    def there(cls, kind: str, url: str, name: str) -> Channel:
+        """Return a channel that another process has made."""
+        channel = object.__new__(cls)
+        channel.kind_name, channel.kind = kind, KINDS[kind]
+        channel.url, channel.name = url, name
+        return channel
 
     async def _add_stream(self) -> None:
         import nats
@@ -77,7 +94,7 @@ class Channel:
         await client.close()
 
     def source(self, **options: Any) -> BrokerSource[Any]:
-        return BrokerSource(self.url, self.name, **{"group": self.name, **options})
+        return BrokerSource(self.url, self.name, **{"group": self.name, **self.kind.source_options, **options})
 
     def sink(self, **options: Any) -> BrokerSink:
         return BrokerSink(self.url, self.name, **options)

@@ -24,6 +24,8 @@ from mainstem.connect import TableSink
 pytestmark = [pytest.mark.extras, pytest.mark.timeout(90)]
 
 SOON = timedelta(seconds=0.6)
+WITH_PASSWORDS = [name for name, kind in KINDS.items() if kind.user is not None]
+"""The Kafka-compatible cluster has none; test_kafka_topic.py shows it credentials that it refuses for that."""
 
 
 @pytest.fixture(params=KINDS)
@@ -98,36 +100,52 @@ def test_a_durable_run_acknowledges_what_is_committed(channel: Channel, tmp_path
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from mainstem import Pipeline
 from tests.brokers.channels import Channel
 from tests.brokers.test_brokers import SOON, into_table
 
-kind, url, name, folder = sys.argv[1:]
+kind, url, name, folder, durable = sys.argv[1:]
 
 def die(record):
     if record["id"] == 33:
         os.kill(os.getpid(), signal.SIGKILL)
     return record
 
-channel = object.__new__(Channel)
-channel.url, channel.name = url, name
-pipeline = into_table(channel, Path(folder), die, until=50, redeliver_after=SOON)
-pipeline.run(store=f"sqlite:///{folder}/runs.db", run_id="one", commit_every=10)
+channel = Channel.there(kind, url, name)
+if durable:
+    pipeline = into_table(channel, Path(folder), die, until=50, redeliver_after=SOON)
+    pipeline.run(store=f"sqlite:///{folder}/runs.db", run_id="one", commit_every=10)
+else:
+    Pipeline("plain").add_stage(channel.source(until=50, redeliver_after=SOON)).map(die).run()
 """
 
 
-def test_nothing_is_lost_when_the_process_is_killed(channel: Channel, tmp_path: Path) -> None:
-    channel.publish(numbers(50))
-    arguments = [channel.kind_name, channel.url, channel.name, str(tmp_path)]
+def run_until_killed(channel: Channel, folder: Path, *, durable: bool) -> None:
+    arguments = [channel.kind_name, channel.url, channel.name, str(folder), "durable" if durable else ""]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, *arguments], env=environment, check=False, capture_output=True
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
+
+
+def test_nothing_is_lost_when_the_process_is_killed(channel: Channel, tmp_path: Path) -> None:
+    channel.publish(numbers(50))
+    run_until_killed(channel, tmp_path, durable=True)
     before = stored(tmp_path)
     assert 10 <= len(before) < 50
     again = into_table(channel, tmp_path, lambda record: record, until=timedelta(seconds=3), redeliver_after=SOON)
     assert again.run(store=f"sqlite:///{tmp_path}/runs.db", run_id="two", commit_every=10).success
     assert stored(tmp_path) == list(range(50))
+    assert channel.left() == []
+
+
+def test_what_a_killed_plain_run_had_read_comes_again(channel: Channel, tmp_path: Path) -> None:
+    """It acknowledges at its end only, so all comes again."""
+    channel.publish(numbers(50))
+    run_until_killed(channel, tmp_path, durable=False)
+    again = channel.read(until=timedelta(seconds=3), redeliver_after=SOON)
+    assert sorted(ids(again.unwrap())) == list(range(50))
     assert channel.left() == []
 
 
@@ -186,7 +204,9 @@ def test_a_durable_run_promises_no_more_than_at_least_once(channel: Channel, tmp
 
 # aiormq leaves the socket of a connection that was refused to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_wrong_password_is_refused_and_not_shown(channel: Channel) -> None:
+@pytest.mark.parametrize("kind", WITH_PASSWORDS)
+def test_a_wrong_password_is_refused_and_not_shown(kind: str) -> None:
+    channel = Channel(kind)
     for stage in (
         BrokerSource(channel.kind.url(WRONG), channel.name, until=1, connect_timeout=5),
         BrokerSink(channel.kind.url(WRONG), channel.name, connect_timeout=5),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from time import monotonic, sleep
 from typing import Any
 
 import anyio
@@ -14,6 +15,7 @@ from tests.brokers.channels import Channel
 
 from mainstem import ConnectError, Event, EventBus, EventType, Pipeline
 from mainstem.brokers import bridge_events, event_bridge
+from mainstem.brokers.redis_stream import RedisPublisher
 
 pytestmark = [pytest.mark.extras, pytest.mark.timeout(60)]
 
@@ -25,12 +27,13 @@ class Hook:
         self.bodies: list[Any] = []
         self.headers: list[Any] = []
         self.answers: list[int] = []
-        self.gate = threading.Event()
+        self.asked, self.gate = threading.Event(), threading.Event()
         self.gate.set()
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                hook.asked.set()
                 hook.gate.wait(30)
                 body = self.rfile.read(int(self.headers["content-length"]))
                 status = hook.answers.pop(0) if hook.answers else 204
@@ -70,6 +73,13 @@ def publish(bus: EventBus, count: int) -> None:
     anyio.run(main)
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = monotonic() + 20
+    while not is_so():
+        assert monotonic() < deadline
+        sleep(0.01)
+
+
 def test_the_events_of_a_run_reach_a_webhook(hook: Hook) -> None:
     bus = EventBus()
     with bridge_events(bus, hook.url, headers={"authorization": "Bearer x"}) as bridge:
@@ -84,7 +94,7 @@ def test_the_events_of_a_run_reach_a_webhook(hook: Hook) -> None:
     assert len(hook.bodies) == 2
 
 
-@pytest.mark.parametrize("kind", ["redis", "nats"])
+@pytest.mark.parametrize("kind", ["redis", "nats", "kafka"])
 def test_events_reach_a_broker_in_order(kind: str) -> None:
     channel, bus = Channel(kind), EventBus()
     with bridge_events(bus, channel.url, channel.name) as bridge:
@@ -126,6 +136,46 @@ def test_what_cannot_be_flushed_in_time_is_counted(hook: Hook, monkeypatch: pyte
         publish(bus, 10)
     assert bridge.sent == 0
     assert bridge.dropped + bridge.failed >= 9
+
+
+def test_an_end_for_which_there_is_no_room_is_not_waited_for(hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
+    """The queue is full, and what is on its way is stuck: the end of the block gives up in time, and counts."""
+    hook.gate.clear()
+    bus = EventBus()
+    with bridge_events(bus, hook.url, queue_size=2, flush_seconds=0.5) as bridge:
+        publish(bus, 1)
+        assert hook.asked.wait(20)  # and gives no answer
+        publish(bus, 2)
+        began = monotonic()
+    assert monotonic() - began < 5, "the hook answers after 30 s"
+    assert (bridge.sent, bridge.dropped) == (0, 2)
+    assert "2 events were not sent: they could not be sent within 0.5 s after the end" in caplog.text
+    hook.gate.set()
+    wait_until(lambda: bridge.sent == 1)
+
+
+def test_a_connection_that_cannot_be_closed_does_not_end_the_sending(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from redis import Redis
+
+    monkeypatch.setattr(event_bridge, "FIRST_PAUSE", 0.01)
+    channel, bus = Channel("redis"), EventBus()
+    close = RedisPublisher.close
+
+    async def close_and_fail(self: RedisPublisher) -> None:
+        await close(self)
+        raise ConnectionResetError("the connection is gone already")
+
+    monkeypatch.setattr(RedisPublisher, "close", close_and_fail)
+    with Redis.from_url(channel.url) as client, bridge_events(bus, channel.url, channel.name) as bridge:
+        client.set(channel.name, "no stream")
+        publish(bus, 1)
+        wait_until(lambda: bridge.failed == 1)
+        client.delete(channel.name)
+        publish(bus, 2)
+    assert (bridge.sent, bridge.failed, bridge.dropped) == (2, 1, 0)
+    assert "a connection to a broker was not closed properly: ConnectionResetError" in caplog.text
 
 
 def test_a_broker_that_is_not_there_costs_the_run_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,13 +37,21 @@ class BrokerConnection:
         try:
             async with asyncio.timeout(self._seconds):
                 self._opened = True
-                return await self.broker.connect()
+                return await self.connect()
         except TimeoutError as error:
             raise ConnectError(
                 f"{self.address.shown} cannot be reached: no answer in {self._seconds:g} s; is it there, and its port?"
             ) from error
         except Exception as error:
             raise ConnectError(f"{self.address.shown} cannot be reached: {said(error)}") from error
+
+    async def connect(self) -> Any:
+        """Have FastStream connect.
+
+        Raises:
+            Exception: Whatever the client raises.
+        """
+        return await self.broker.connect()
 
     async def close(self) -> None:
         """Close it, if it is not one that somebody gave; that may be in use, and is closed by its owner."""

@@ -1,4 +1,4 @@
-"""Brokers that push messages to a subscriber of FastStream: RabbitMQ, Kafka and MQTT."""
+"""Brokers that push messages to a subscriber of FastStream: RabbitMQ and MQTT."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ class BrokerSource(SourceStage[T]):
     cancelled. Chunks are given as soon as messages come: none waits longer than 50 ms for others to fill its chunk.
 
     At most ``prefetch`` messages are held unacknowledged. When there are so many, a durable run into a sink commits,
-    however long its batches may be; any other run fails, and says so. Of MQTT more may wait in the client, up to
-    65,535.
+    however long its batches may be; any other run fails, and says so. Beside them some may wait in the client: of Kafka
+    up to 1 MB of each partition, of MQTT up to 65,535 messages.
 
     A message that is no JSON object, has a key twice or a value that JSON does not have, or that the record type
     refuses, fails the run. With ``continue_on_error`` it is recorded in ``context.errors`` (a durable run keeps it with
@@ -59,10 +59,16 @@ class BrokerSource(SourceStage[T]):
     offsets that are committed after the commit; of MQTT a topic, with ``group`` as the client's id, which only one
     client may have at a time, and whose session gathers what is published while nobody reads, at quality of service 1.
 
-    If the connection is lost, the run fails with Redis and NATS; FastStream has it again by itself with Kafka, RabbitMQ
-    and MQTT, whose brokers then deliver again what was not acknowledged. No test has met Kafka.
-    FastStream needs asyncio: under trio the run
-    fails.
+    Kafka keeps the order of each partition, and shares the partitions out among a group anew when readers come or go:
+    what one holds of a partition that becomes another's, the other gets, too.
+
+    If the connection is lost, the run fails with Redis and NATS; the client has it again by itself with Kafka, RabbitMQ
+    and MQTT, whose brokers then deliver again what was not acknowledged. With Kafka the run fails, too, if offsets
+    cannot be committed within ``connect_timeout`` and twice ``redeliver_after``. FastStream needs asyncio: under trio
+    the run fails.
+
+    Tested on Redis, NATS, RabbitMQ and Mosquitto themselves; for Kafka on a Kafka-compatible server, the mock cluster
+    of librdkafka, with a broker of Apache Kafka never.
 
     Args:
         url_or_broker: ``redis://``, ``nats://``, ``amqp://``, ``kafka://host:port,host:port`` or ``mqtt://``; or a
@@ -72,8 +78,9 @@ class BrokerSource(SourceStage[T]):
             model, into which the objects are parsed.
         prefetch: How many messages may be unacknowledged.
         group: Sources of the same group share the messages, and go on where another ended.
-        redeliver_after: After how long another consumer gets the messages of one that is gone (Redis and NATS, where
-            messages that are worked on are kept by a sign of life; others see it at once).
+        redeliver_after: After how long another consumer gets the messages of one that was killed: of Redis and NATS,
+            where messages that are worked on are kept by a sign of life, and of Kafka, where it is the member's session
+            timeout, and brokers take no less than 6 s unless they are told to. Others see it at once.
         stream: The JetStream stream, if it is not to be looked up by the subject.
         until: When to end: ``"forever"`` for never, a ``timedelta`` for when no message has come for so long, or how
             many messages, those that were rejected and those of earlier attempts at the run included.
