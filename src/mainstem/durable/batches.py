@@ -168,4 +168,4 @@ def counts_of(progress: StageProgress) -> StageCounts:
 
 def progress_of(counts: StageCounts) -> StageProgress:
     """Return the counts as a run goes on with them."""
-    return StageProgress(**asdict(counts))
+    return StageProgress(**asdict(counts), earlier=StageProgress(**asdict(counts)))
