@@ -388,7 +388,7 @@ class PipelineRun:
             run_id=None if self._durability is None else self._durability.run_id,
             streams=streams,
         )
-        self._observed = observed = ObservedRun(context)
+        self._observed = observed = ObservedRun(context, self._name)
         if observed.begin(hooks, start):
             context.observed = observed
 

@@ -8,7 +8,7 @@ raises is logged and recorded in ``context.errors``, is told nothing more but th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal, TypeAlias
@@ -118,17 +118,25 @@ RunHook: TypeAlias = Callable[[RunStart], "RunObserver | None"]
 """An ``on_run`` hook: is called when a run begins, and may return what observes it."""
 
 
+Observer: TypeAlias = "tuple[RunHook, RunObserver]"
+"""An observer, after the hook that it is from."""
+_NOTHING: AbstractContextManager[object] = nullcontext()
+
+
 class ObservedRun:
     """The observers of one run, of which none can harm it.
 
     Args:
         context: The run's context.
+        name: The pipeline's name.
     """
 
-    def __init__(self, context: PipelineContext) -> None:
-        self._context = context
-        self._observers: list[tuple[RunHook, RunObserver]] = []
-        self._dropped: list[tuple[RunHook, RunObserver]] = []
+    def __init__(self, context: PipelineContext, name: str) -> None:
+        self._context, self._name = context, name
+        self._observers: tuple[Observer, ...] = ()
+        self._of_chunks: tuple[Observer, ...] = ()
+        """Those of them that have something to do with chunks."""
+        self._dropped: tuple[Observer, ...] = ()
         """Those that raised, and are told of the end only: they may have something to close."""
 
     def begin(self, hooks: Sequence[RunHook], start: RunStart) -> bool:
@@ -148,20 +156,43 @@ class ObservedRun:
                 self._report(hook, error)
             else:
                 if observer is not None:
-                    self._observers.append((hook, observer))
+                    self._keep((*self._observers, (hook, observer)))
         return bool(self._observers)
+
+    def _keep(self, observers: tuple[Observer, ...]) -> None:
+        by_base: Any = RunObserver.around_chunk
+        self._observers = observers
+        self._of_chunks = tuple(pair for pair in observers if type(pair[1]).around_chunk is not by_base)
 
     def around_stage(self, stage: str) -> AbstractContextManager[object]:
         """Return what to enter around all work of a stage."""
-        return _Around(self, lambda observer: observer.around_stage(stage))
+        around: list[tuple[Observer, AbstractContextManager[object]]] = []
+        for pair in self._observers:
+            try:
+                found = pair[1].around_stage(stage)
+            except Exception as error:
+                self.drop(pair, error)
+            else:
+                if found is not None:
+                    around.append((pair, found))
+        return _Around(self, around) if around else _NOTHING
 
     def around_chunk(self, stages: Sequence[str], records: int | None) -> AbstractContextManager[object]:
         """Return what to enter around the work of some stages on a chunk."""
-        return _Around(self, lambda observer: observer.around_chunk(stages, records))
+        around: list[tuple[Observer, AbstractContextManager[object]]] = []
+        for pair in self._of_chunks:
+            try:
+                found = pair[1].around_chunk(stages, records)
+            except Exception as error:
+                self.drop(pair, error)
+            else:
+                if found is not None:
+                    around.append((pair, found))
+        return _Around(self, around) if around else _NOTHING
 
     def stage_completed(self, stage: str) -> None:
         """Tell that a stage has completed."""
-        for pair in tuple(self._observers):
+        for pair in self._observers:
             try:
                 pair[1].stage_completed(stage)
             except Exception as error:
@@ -170,7 +201,7 @@ class ObservedRun:
     def for_workers(self, stages: Sequence[str]) -> tuple[bytes, ...]:
         """Return the observers of the work in other processes, packed: one that cannot be sent is no reason to fail."""
         packed: list[bytes] = []
-        for pair in tuple(self._observers):
+        for pair in self._observers:
             try:
                 observer = pair[1].for_workers(stages)
                 if observer is not None:
@@ -181,24 +212,20 @@ class ObservedRun:
 
     def end(self, end: RunEnd) -> None:
         """Tell that the run has ended, once."""
-        observers = [*self._observers, *self._dropped]
-        self._observers, self._dropped = [], []
+        observers = (*self._observers, *self._dropped)
+        self._keep(())
+        self._dropped = ()
         for pair in observers:
             try:
                 pair[1].end(end)
             except Exception as error:
                 self.drop(pair, error)
 
-    @property
-    def observers(self) -> tuple[tuple[RunHook, RunObserver], ...]:
-        """Those that are still told."""
-        return tuple(self._observers)
-
-    def drop(self, pair: tuple[RunHook, RunObserver], error: Exception) -> None:
+    def drop(self, pair: Observer, error: Exception) -> None:
         """Report what an observer raised, and tell it nothing more but the end."""
-        if pair in self._observers:
-            self._observers.remove(pair)
-            self._dropped.append(pair)
+        if any(each is pair for each in self._observers):
+            self._keep(tuple(each for each in self._observers if each is not pair))
+            self._dropped = (*self._dropped, pair)
         hook, observer = pair
         try:
             if observer.failed(error):
@@ -213,32 +240,29 @@ class ObservedRun:
         from logging import getLogger  # late: it would be a tenth of what importing mainstem takes
 
         getLogger("mainstem.hooks").error("%s", report, exc_info=error)
-        self._context.record_error(report, stage=self._context.current_stage or "")
+        self._context.record_error(report, stage=self._context.current_stage or self._name)
 
 
 class _Around:
     """Enters what each observer has for some work, and leaves it in reverse."""
 
-    __slots__ = ("_entered", "_find", "_run")
+    __slots__ = ("_around", "_run")
 
-    def __init__(self, run: ObservedRun, find: Callable[[RunObserver], AbstractContextManager[object] | None]) -> None:
-        self._run, self._find = run, find
+    def __init__(self, run: ObservedRun, around: list[tuple[Observer, AbstractContextManager[object]]]) -> None:
+        self._run, self._around = run, around
 
     def __enter__(self) -> None:
-        self._entered: list[tuple[tuple[RunHook, RunObserver], AbstractContextManager[object]]] = []
-        for pair in self._run.observers:
+        for pair in tuple(self._around):
             try:
-                around = self._find(pair[1])
-                if around is not None:
-                    around.__enter__()
-                    self._entered.append((pair, around))
+                pair[1].__enter__()
             except Exception as error:
-                self._run.drop(pair, error)
+                self._around.remove(pair)
+                self._run.drop(pair[0], error)
 
     def __exit__(self, *raised: Any) -> None:
-        for pair, around in reversed(self._entered):
+        for observer, around in reversed(self._around):
             try:
                 around.__exit__(*raised)
             except Exception as error:
                 if error is not raised[1]:
-                    self._run.drop(pair, error)
+                    self._run.drop(observer, error)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
+from math import inf
+from time import perf_counter
 from typing import Any
 
 from opentelemetry.context import attach, detach
@@ -20,13 +22,13 @@ class CarriedSpan:
 
     Args:
         carrier: The span's context, as OpenTelemetry's propagators write it.
-        every: One piece in so many, in each worker, has a span; 0 for none.
+        interval: Seconds from one span of a piece to the next in the same worker, at least.
         in_workers: Sets up an SDK in a worker process.
     """
 
-    def __init__(self, carrier: Mapping[str, str], every: int, in_workers: Callable[[], object] | None) -> None:
-        self._carrier, self._every, self._in_workers = carrier, every, in_workers
-        self._pieces = 0
+    def __init__(self, carrier: Mapping[str, str], interval: float, in_workers: Callable[[], object] | None) -> None:
+        self._carrier, self._interval, self._in_workers = carrier, interval, in_workers
+        self._next = -inf
 
     def __call__(self, stages: Sequence[str], records: int) -> AbstractContextManager[object]:
         if self._in_workers is not None:
@@ -40,13 +42,13 @@ class CarriedSpan:
     def _around(self, stages: Sequence[str], records: int) -> Generator[None]:
         token = attach(extract(self._carrier))
         try:
-            number, self._pieces = self._pieces, self._pieces + 1
-            if not self._every or number % self._every:
+            now = perf_counter()
+            if now < self._next or self._interval == inf:
                 yield
                 return
+            self._next = now + self._interval
             attributes: dict[str, Any] = {
                 "mainstem.stages": tuple(stages),
-                "mainstem.chunk": number,
                 "mainstem.records": records,
             }
             tracer = get_tracer("mainstem", version("mainstem"))

@@ -1,18 +1,22 @@
-"""What goes wrong with observing is logged once, and never becomes the run's concern."""
+"""What goes wrong with observing is logged once in a while, and never becomes the run's concern."""
 
 from __future__ import annotations
 
 import logging
 from threading import Lock
+from time import monotonic
 
 from mainstem.errors import describe_error
 from mainstem.secrets import redact_url
 
 logger = logging.getLogger("mainstem.observe")
 
+SILENT_SECONDS = 600.0
+"""For how long nothing more is logged after a fault."""
+
 
 class Faults:
-    """Logs the first of a series of faults, and, when things go well again, that they do.
+    """Logs the first fault at once, and later ones every ten minutes at most.
 
     Args:
         what: What fails, as the start of a sentence.
@@ -21,21 +25,16 @@ class Faults:
     def __init__(self, what: str) -> None:
         self._what = what
         self._lock = Lock()
-        self._failing = False
+        self._silent_until = 0.0
+        self._since = 0
 
     def report(self, error: BaseException) -> None:
-        """Log an error, unless one was logged since things last went well."""
+        """Log an error, unless one was logged not long ago."""
         with self._lock:
-            first, self._failing = not self._failing, True
-        if first:
-            text = redact_url(describe_error(error))
-            logger.warning("%s: %s; the run goes on, and further failures are not logged", self._what, text)
-
-    def recovered(self) -> None:
-        """Take note that things go well."""
-        if not self._failing:
-            return
-        with self._lock:
-            was, self._failing = self._failing, False
-        if was:
-            logger.info("%s no more", self._what)
+            now = monotonic()
+            if now < self._silent_until:
+                self._since += 1
+                return
+            before, self._since, self._silent_until = self._since, 0, now + SILENT_SECONDS
+        more = f", as {before:,} times since this was last logged" if before else ""
+        logger.warning("%s%s: %s; runs go on without", self._what, more, redact_url(describe_error(error)))

@@ -136,7 +136,6 @@ class _CountedRun(RunObserver):
 
     def end(self, end: RunEnd) -> None:
         self._collector.end(self._start, end)
-        self._faults.recovered()
 
 
 _known: WeakKeyDictionary[CollectorRegistry, RunCollector] = WeakKeyDictionary()

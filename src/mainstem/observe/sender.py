@@ -72,8 +72,6 @@ class Sender:
                 message()
             except Exception as error:
                 self._faults.report(error)
-            else:
-                self._faults.recovered()
             finally:
                 self._sent()
 

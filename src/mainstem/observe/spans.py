@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import version
-from time import time_ns
+from math import inf
+from time import perf_counter, time_ns
 from typing import Any
 
 from opentelemetry.context import Context, attach, detach, get_current
@@ -46,7 +47,7 @@ class ObservedSpans(RunObserver):
         start: The run.
         metrics: What counts.
         faults: Is told what goes wrong.
-        chunk_spans: One chunk in so many has a span.
+        chunk_interval: Seconds from one span of a chunk to the next.
         in_workers: Sets up an SDK in a worker process.
     """
 
@@ -56,11 +57,11 @@ class ObservedSpans(RunObserver):
         start: RunStart,
         metrics: RunMetrics,
         faults: Faults,
-        chunk_spans: int,
+        chunk_interval: float,
         in_workers: Callable[[], object] | None,
     ) -> None:
         self._tracer, self._start, self._metrics, self._faults = tracer, start, metrics, faults
-        self._every, self._in_workers = chunk_spans, in_workers
+        self._interval, self._in_workers = chunk_interval, in_workers
         attributes: dict[str, Any] = {
             "mainstem.pipeline": start.pipeline,
             "mainstem.run.id": start.context.pipeline_id,
@@ -73,9 +74,10 @@ class ObservedSpans(RunObserver):
         self._has_spans = self._span.get_span_context().is_valid
         """Whether there is an SDK, or a caller's span whose context is to be carried on."""
         self._stages: dict[str, _Stage] = {}
-        self._chunks: dict[Sequence[str], int] = {}
+        self._next_chunk: dict[Sequence[str], tuple[float, Context]] = {}
+        """When the next chunk of some stages has a span, and what is current meanwhile."""
         if not self._span.is_recording():
-            self._every = 0
+            self._interval = inf
         metrics.totals.begin(start)
 
     def around_stage(self, stage: str) -> AbstractContextManager[object] | None:
@@ -84,12 +86,15 @@ class ObservedSpans(RunObserver):
     def around_chunk(self, stages: Sequence[str], records: int | None) -> AbstractContextManager[object] | None:
         if not self._has_spans:
             return None
-        count = self._chunks.get(stages, 0)
-        self._chunks[stages] = count + 1
-        context = self._parent_of(stages) if count == 0 or len(stages) == 1 else self._context
-        if not self._every or count % self._every:
+        known = self._next_chunk.get(stages)
+        now = perf_counter()
+        if known is not None and now < known[0]:
+            return _Current(known[1])
+        context = self._parent_of(stages) if known is None else known[1]
+        self._next_chunk[stages] = now + self._interval, context
+        if self._interval == inf:
             return _Current(context)
-        attributes: dict[str, Any] = {"mainstem.stages": tuple(stages), "mainstem.chunk": count}
+        attributes: dict[str, Any] = {"mainstem.stages": tuple(stages)}
         if records is not None:
             attributes["mainstem.records"] = records
         return _CurrentSpan(self._tracer.start_span("chunk", context=context, attributes=attributes), context)
@@ -116,7 +121,7 @@ class ObservedSpans(RunObserver):
             return None
         carrier: dict[str, str] = {}
         inject(carrier, self._parent_of(stages))
-        return CarriedSpan(carrier, self._every, self._in_workers)
+        return CarriedSpan(carrier, self._interval, self._in_workers)
 
     def failed(self, error: Exception) -> bool:
         self._faults.report(error)
@@ -127,7 +132,6 @@ class ObservedSpans(RunObserver):
             self._metrics.end(self._start, end)
         finally:
             self._end_spans(end)
-        self._faults.recovered()
 
     def _end_spans(self, end: RunEnd) -> None:
         context = self._start.context

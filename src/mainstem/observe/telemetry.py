@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from mainstem.errors import missing_extra
 from mainstem.observe.faults import Faults
-from mainstem.options import check_count
 from mainstem.run_observer import RunObserver, RunStart
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-CHUNK_SPANS = 100
-"""One chunk of each stage in so many has a span of its own, where nobody says otherwise."""
+CHUNK_INTERVAL = 1.0
+"""Seconds from one span of a chunk to the next of the same stage, at least, where nobody says otherwise."""
 
 
 class OpenTelemetryHook:
@@ -27,8 +26,8 @@ class OpenTelemetryHook:
 
     The span of a run is a child of the span that is current when the run begins. While a stage works on a chunk, its
     span is current, so that what its functions do (a request of an instrumented client, say) comes below it. Stages
-    that share a loop have the run's there. One chunk in ``chunk_spans`` has a span: of a stage alone, or of the stages
-    that share a loop; a stage whose async calls overlap from one chunk to the next has none of chunks.
+    that share a loop have the run's there. Some chunks have a span, one in ``chunk_interval`` seconds: of a stage, or
+    of the stages that share a loop. A stage whose async calls overlap from one chunk to the next has none of chunks.
 
     Context is carried into worker processes and Ray tasks, where pieces of work have spans in the same way. A worker is
     another process, which has an SDK only if something sets one up there: ``in_workers``.
@@ -41,12 +40,14 @@ class OpenTelemetryHook:
     Args:
         tracer_provider: Where spans go; the global one by default.
         meter_provider: Where metrics go; the global one by default.
-        chunk_spans: One chunk in so many has a span; 0 for none.
+        chunk_interval: Seconds from one span of a chunk to the next of the same stages, at least: 0 for a span for
+            every chunk, ``math.inf`` for none.
         in_workers: Called once in each worker process, before its first piece: to set up an SDK there.
 
     Raises:
         MissingExtraError: If OpenTelemetry's API is not installed.
-        ValueError: If ``chunk_spans`` is negative.
+        TypeError: If ``in_workers`` cannot be called.
+        ValueError: If ``chunk_interval`` is negative.
 
     Example:
         >>> from mainstem import Pipeline
@@ -60,10 +61,11 @@ class OpenTelemetryHook:
         *,
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
-        chunk_spans: int = CHUNK_SPANS,
+        chunk_interval: float = CHUNK_INTERVAL,
         in_workers: Callable[[], object] | None = None,
     ) -> None:
-        check_count("chunk_spans", chunk_spans, least=0)
+        if not chunk_interval >= 0:
+            raise ValueError(f"chunk_interval must be a number of seconds that is not negative, not {chunk_interval!r}")
         if in_workers is not None and not callable(in_workers):
             raise TypeError(f"in_workers takes a function, and {in_workers!r} cannot be called")
         try:
@@ -75,7 +77,7 @@ class OpenTelemetryHook:
 
         self._tracer = tracer_of(tracer_provider)
         self._metrics = metrics_to(meter_provider)
-        self._chunk_spans, self._in_workers = chunk_spans, in_workers
+        self._chunk_interval, self._in_workers = chunk_interval, in_workers
         self._faults = Faults("telling OpenTelemetry of a run failed")
 
     def on_run(self, start: RunStart) -> RunObserver | None:
@@ -83,7 +85,9 @@ class OpenTelemetryHook:
         from mainstem.observe.spans import ObservedSpans
 
         try:
-            return ObservedSpans(self._tracer, start, self._metrics, self._faults, self._chunk_spans, self._in_workers)
+            return ObservedSpans(
+                self._tracer, start, self._metrics, self._faults, self._chunk_interval, self._in_workers
+            )
         except Exception as error:
             self._faults.report(error)
             return None
