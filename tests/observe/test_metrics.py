@@ -77,10 +77,14 @@ async def test_hooks_of_one_provider_share_their_instruments(make_sdk: Callable[
     assert (points[("one", "MapStage")], points[("two", "MapStage")]) == (1, 2)
 
 
+def write_numbers(file: Path, count: int) -> None:
+    file.write_text("n\n" + "".join(f"{number}\n" for number in range(count)))
+
+
 async def test_of_a_durable_run_that_is_gone_on_with_only_what_is_new_is_counted(
     make_sdk: Callable[..., Any], tmp_path: Path
 ) -> None:
-    Path(tmp_path, "in.csv").write_text("n\n" + "\n".join(map(str, range(20))) + "\n")
+    write_numbers(tmp_path / "in.csv", 20)
     sdk, breaks = make_sdk(), [True]
 
     def check(row: dict[str, str]) -> dict[str, str]:
@@ -113,4 +117,4 @@ async def test_a_run_that_is_cancelled_is_no_longer_active(make_sdk: Callable[..
     with anyio.move_on_after(0.05):
         await pipeline_of(MapStage(hang), name="p").add_hooks(sdk.hook).execute([1])
     assert sdk.points("mainstem.runs.active") == {("p",): 0}
-    assert [key for key in sdk.points("mainstem.run.duration")] == [("p", "cancelled")]
+    assert list(sdk.points("mainstem.run.duration")) == [("p", "cancelled")]

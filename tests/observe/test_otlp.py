@@ -71,14 +71,17 @@ def test_spans_and_metrics_arrive_at_a_collector() -> None:
 
 @pytest.mark.parametrize("fault", ["down", "slow", "wrong"])
 def test_a_receiver_that_is_down_slow_or_wrong_neither_fails_nor_holds_up_a_run(fault: str) -> None:
-    with receiver(500 if fault == "wrong" else 200, threading.Event() if fault == "slow" else None) as received:
-        with sdk(nobody() if fault == "down" else received.url) as (hook, _):
-            pipeline = pipeline_of(MapStage(increment)).add_hooks(hook)
-            started = perf_counter()
-            for _ in range(20):
-                result = pipeline.run([1])
-                assert (result.data, result.context.errors) == ([2], [])
-            assert perf_counter() - started < 5
+    hold = threading.Event() if fault == "slow" else None
+    with (
+        receiver(500 if fault == "wrong" else 200, hold) as received,
+        sdk(nobody() if fault == "down" else received.url) as (hook, _),
+    ):
+        pipeline = pipeline_of(MapStage(increment)).add_hooks(hook)
+        started = perf_counter()
+        for _ in range(20):
+            result = pipeline.run([1])
+            assert (result.data, result.context.errors) == ([2], [])
+        assert perf_counter() - started < 5
 
 
 class BrokenProcessor(SpanProcessor):

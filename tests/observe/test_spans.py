@@ -193,10 +193,14 @@ async def test_a_run_that_is_cancelled_has_its_spans_ended(make_sdk: Callable[..
     assert len(sdk.named("stage MapStage")) == len(sdk.named("chunk")) == 1
 
 
+def write_two_rows(file: Path) -> None:
+    file.write_text("n\n1\n2\n")
+
+
 async def test_from_a_source_to_a_sink_each_has_its_span_and_a_durable_run_its_name(
     make_sdk: Callable[..., Any], tmp_path: Path
 ) -> None:
-    Path(tmp_path, "in.csv").write_text("n\n1\n2\n")
+    write_two_rows(tmp_path / "in.csv")
     sdk = make_sdk(chunk_interval=0)
     pipeline = pipeline_of(CsvSource(tmp_path / "in.csv"), CsvSink(tmp_path / "out.csv"), name="copy")
     pipeline.add_hooks(sdk.hook)

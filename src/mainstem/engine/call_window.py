@@ -157,6 +157,7 @@ class CallWindow:
 
     async def _work(self, upstream: AsyncGenerator[Sequence[Any], None], scope: anyio.CancelScope) -> None:
         run = self._run
+        run.context.current_stage = run.name  # for what its functions log: the context is this stage's own
         observed = run.context.observed
         watched = UNOBSERVED if observed is None else observed.around_stage(run.name)
         with scope, context_of_run(run.context), watched:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod
 
 from mainstem.datasets import Dataset
 from mainstem.errors import missing_extra
 from mainstem.observe.faults import Faults
-from mainstem.observe.sender import Sender
+from mainstem.observe.sender import LAST_SECONDS, Sender
 from mainstem.run_observer import RunEnd, RunObserver, RunStart
 
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
-
-AT_EXIT_SECONDS = 5.0
-"""How long the end of the program waits for events that are not sent yet."""
 
 
 class OpenLineageHook:
@@ -76,7 +71,6 @@ class OpenLineageHook:
         }
         self._faults = Faults("sending OpenLineage events failed")
         self._sender = Sender(self._faults)
-        atexit.register(_flush_at_exit, WeakMethod(self.flush))
 
     def on_run(self, start: RunStart) -> RunObserver | None:
         """Send the event of a run that begins; a pipeline's ``add_hooks`` has this called."""
@@ -90,7 +84,7 @@ class OpenLineageHook:
             self._faults.report(error)
             return None
 
-    def flush(self, seconds: float = AT_EXIT_SECONDS) -> bool:
+    def flush(self, seconds: float = LAST_SECONDS) -> bool:
         """Wait until all events are sent, or given up, for at most so many seconds; say whether they are."""
         return self._sender.flush(seconds)
 
@@ -105,9 +99,3 @@ class _LineageRun(RunObserver):
 
     def end(self, end: RunEnd) -> None:
         self._sender.send(self._events.end(datetime.now(timezone.utc), end))
-
-
-def _flush_at_exit(flush: WeakMethod[Any]) -> None:
-    found = flush()
-    if found is not None:
-        found()

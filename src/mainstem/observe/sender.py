@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable
 from queue import Empty, Full, Queue
@@ -12,8 +13,21 @@ from mainstem.observe.faults import Faults
 
 WAITING = 1000
 """How many messages may wait; those that come then are dropped."""
+LAST_SECONDS = 5.0
+"""How long the end of the program waits for messages that are not sent yet."""
 IDLE_SECONDS = 5.0
 """After so long without a message the thread ends; another is started for the next."""
+
+
+_sending: set[Sender] = set()
+"""Those that have something to send."""
+
+
+@atexit.register
+def _send_the_last() -> None:
+    until = monotonic() + LAST_SECONDS
+    for sender in tuple(_sending):
+        sender.flush(max(0.0, until - monotonic()))
 
 
 class Sender:
@@ -41,6 +55,7 @@ class Sender:
             self._begin()
         with self._all_sent:
             self._unsent += 1
+            _sending.add(self)
         with self._lock:
             try:
                 self._queue.put_nowait(message)
@@ -54,9 +69,10 @@ class Sender:
 
     def flush(self, seconds: float) -> bool:
         """Wait until all is sent, or given up, for at most so many seconds; say whether it is."""
-        until = monotonic() + seconds
+        if os.getpid() != self._process:  # what waits is the process's that this one is a copy of
+            return True
         with self._all_sent:
-            return self._all_sent.wait_for(lambda: not self._unsent, max(0.0, until - monotonic()))
+            return self._all_sent.wait_for(lambda: not self._unsent, seconds)
 
     def _work(self) -> None:
         while True:
@@ -79,4 +95,5 @@ class Sender:
         with self._all_sent:
             self._unsent -= 1
             if not self._unsent:
+                _sending.discard(self)
                 self._all_sent.notify_all()
