@@ -11,6 +11,7 @@ import pytest
 from mainstem import Pipeline, SinkStage, SourceStage
 from mainstem.brokers import BrokerSink, BrokerSource
 from mainstem.connect import (
+    ArrowSink,
     CsvSink,
     CsvSource,
     ExcelSource,
@@ -38,6 +39,7 @@ CASES: list[tuple[Any, Sequence[tuple[str, str]]]] = [
     (CsvSink("/data/out.csv"), [("file", "/data/out.csv")]),
     (JsonLinesSink("s3://shop/out.jsonl"), [("s3://shop", "out.jsonl")]),
     (ParquetSink("/data/out.parquet"), [("file", "/data/out.parquet")]),
+    (ArrowSink("/data/out.arrow"), [("file", "/data/out.arrow")]),
     (SqlSource("postgresql://me:hunter2@db/shop", "orders"), [("postgres://db:5432", "shop.public.orders")]),
     (SqlSource("sqlite:////data/shop.db", "SELECT * FROM orders"), []),
     (TableSink("postgresql://me:hunter2@db/shop", "orders"), [("postgres://db:5432", "shop.public.orders")]),

@@ -78,9 +78,7 @@ def count(start: RunStart) -> Counting:
 def look(start: RunStart) -> None: ...
 
 
-count_again: Counting = count(
-    RunStart(pipeline="p", stages=(), names=(), hints=(), context=pipeline.run([1]).context)
-)
+count_again: Counting = count(RunStart(pipeline="p", stages=(), names=(), hints=(), context=pipeline.run([1]).context))
 
 handler = logging.StreamHandler()
 handler.addFilter(RunLogFilter())
