@@ -10,7 +10,17 @@ from typing import Any
 import anyio
 import pytest
 
-from mainstem import BatchStage, BranchStage, FilterStage, MapStage, ObserverError, PipelineContext, StopPipeline
+from mainstem import (
+    BatchStage,
+    BranchStage,
+    FilterStage,
+    MapStage,
+    ObserverError,
+    PipelineContext,
+    SourceChunk,
+    SourceStage,
+    StopPipeline,
+)
 from mainstem.run_observer import ObservedRun, RunEnd, RunObserver, RunStart
 from mainstem.stage_run import UNOBSERVED
 from runs import Abort, check_accounts, pipeline_of
@@ -237,24 +247,33 @@ async def test_one_that_raises_is_logged_and_recorded_once_and_harms_nobody(
     assert ("completed", "BatchStage") in recorder.calls
 
 
+class RaisesAgain:
+    """A context manager that raises what it is left with."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is not None:
+            raise error
+
+
+class BrokenSource(SourceStage[int]):
+    """A source that gives a chunk, and raises."""
+
+    async def read(self, context: Any, *, start: Any = None, chunk_size: int = 1) -> Any:
+        yield SourceChunk([1], position={})
+        raise ValueError("the source is broken")
+
+
 async def test_a_failure_of_the_run_is_not_taken_for_one_of_the_observer() -> None:
     class Looks(RunObserver):
-        @contextmanager
-        def _looking(self) -> Generator[None]:
-            yield
-
         def around_chunk(self, stages: Sequence[str], records: int | None) -> Any:
-            return self._looking()
+            return RaisesAgain()
 
-    def raise_it(number: int) -> int:
-        raise KeyboardInterrupt
-
-    pipeline = pipeline_of(MapStage(raise_it))
+    pipeline = pipeline_of(BrokenSource(), MapStage(increment))
     pipeline.on_run(lambda start: Looks())
-    context = PipelineContext()
-    with pytest.raises(KeyboardInterrupt):
-        await pipeline.execute([1], context=context)
-    assert context.errors == []
+    result = await pipeline.execute()
+    assert [str(entry.error) for entry in result.context.errors] == ["the source is broken"]
 
 
 async def test_one_that_sees_to_its_failures_has_them_neither_logged_nor_recorded(

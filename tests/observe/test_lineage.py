@@ -149,6 +149,18 @@ def test_a_run_that_fails_says_why_without_secrets_and_counts_no_rows_written(tm
     assert "hunter2" not in json.dumps(received.events)
 
 
+def test_a_run_that_fails_at_its_end_has_written_nothing(tmp_path: Path) -> None:
+    write_people(tmp_path / "people.csv", "Ada,36\n" * 600 + "Ben,x\n")
+    with receiver() as received:
+        hook = hook_into(received)
+        source = CsvSource(tmp_path / "people.csv", record_type=Person)
+        result = pipeline_of(source, JsonLinesSink(tmp_path / "out.jsonl"), name="p").add_hooks(hook).run()
+        assert result.stage_results["JsonLinesSink"].records_passed > 0
+        assert hook.flush()
+    assert received.events[1]["eventType"] == "FAIL"
+    assert received.events[1]["outputs"][0]["outputFacets"] == {}
+
+
 def test_a_run_that_is_cancelled_is_aborted(tmp_path: Path) -> None:
     async def hang(number: int) -> int:
         await anyio.sleep_forever()

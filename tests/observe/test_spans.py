@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 from tests.runs import pipeline_of
 
-from mainstem import BatchStage, FilterStage, MapStage, PipelineContext, Secret
+from mainstem import AggregateStage, BatchStage, FilterStage, MapStage, PipelineContext, Secret
 from mainstem.connect import CsvSink, CsvSource
 from mainstem.observe import OpenTelemetryHook
 
@@ -174,6 +174,23 @@ async def test_a_failure_is_noted_at_the_stage_and_the_run_without_secrets(make_
     assert sdk.one("run logins").attributes["mainstem.status"] == "failed"
     assert sdk.one("stage MapStage").status.status_code is StatusCode.UNSET
     assert not any("hunter2" in span.to_json() for span in sdk.finished)
+
+
+async def test_a_secret_that_was_found_before_is_left_out_of_what_fails_later(make_sdk: Callable[..., Any]) -> None:
+    @dataclass
+    class Login:
+        password: Annotated[str, Secret]
+
+    def check(login: Login) -> str:
+        raise ValueError(login.password)
+
+    def total(checked: list[str]) -> int:
+        raise RuntimeError("hunter2 was the last one")
+
+    sdk = make_sdk()
+    stages = MapStage(check, continue_on_error=True), AggregateStage(total)
+    await pipeline_of(*stages, name="logins").add_hooks(sdk.hook).execute([Login("hunter2")])
+    assert sdk.one("run logins").status.description == "RuntimeError: <secret> was the last one"
 
 
 def increment_login(login: Any) -> Any:
