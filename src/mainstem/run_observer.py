@@ -166,29 +166,27 @@ class ObservedRun:
 
     def around_stage(self, stage: str) -> AbstractContextManager[object]:
         """Return what to enter around all work of a stage."""
-        around: list[tuple[Observer, AbstractContextManager[object]]] = []
+        around: AbstractContextManager[object] = _NOTHING
         for pair in self._observers:
             try:
                 found = pair[1].around_stage(stage)
             except Exception as error:
                 self.drop(pair, error)
             else:
-                if found is not None:
-                    around.append((pair, found))
-        return _Around(self, around) if around else _NOTHING
+                around = around if found is None else _Around(self, pair, found, around)
+        return around
 
     def around_chunk(self, stages: Sequence[str], records: int | None) -> AbstractContextManager[object]:
         """Return what to enter around the work of some stages on a chunk."""
-        around: list[tuple[Observer, AbstractContextManager[object]]] = []
+        around: AbstractContextManager[object] = _NOTHING
         for pair in self._of_chunks:
             try:
                 found = pair[1].around_chunk(stages, records)
             except Exception as error:
                 self.drop(pair, error)
             else:
-                if found is not None:
-                    around.append((pair, found))
-        return _Around(self, around) if around else _NOTHING
+                around = around if found is None else _Around(self, pair, found, around)
+        return around
 
     def stage_completed(self, stage: str) -> None:
         """Tell that a stage has completed."""
@@ -244,25 +242,36 @@ class ObservedRun:
 
 
 class _Around:
-    """Enters what each observer has for some work, and leaves it in reverse."""
+    """Enters what an observer has for some work, after what those before it have, and leaves it before theirs.
 
-    __slots__ = ("_around", "_run")
+    It is made for every chunk, so it holds no list and calls nothing that it need not call.
+    """
 
-    def __init__(self, run: ObservedRun, around: list[tuple[Observer, AbstractContextManager[object]]]) -> None:
-        self._run, self._around = run, around
+    __slots__ = ("_around", "_observer", "_outer", "_run")
+
+    def __init__(
+        self,
+        run: ObservedRun,
+        observer: Observer,
+        around: AbstractContextManager[object],
+        outer: AbstractContextManager[object],
+    ) -> None:
+        self._run, self._observer, self._around, self._outer = run, observer, around, outer
 
     def __enter__(self) -> None:
-        for pair in tuple(self._around):
-            try:
-                pair[1].__enter__()
-            except Exception as error:
-                self._around.remove(pair)
-                self._run.drop(pair[0], error)
+        if self._outer is not _NOTHING:
+            self._outer.__enter__()
+        try:
+            self._around.__enter__()
+        except Exception as error:
+            self._around = _NOTHING
+            self._run.drop(self._observer, error)
 
     def __exit__(self, *raised: Any) -> None:
-        for observer, around in reversed(self._around):
-            try:
-                around.__exit__(*raised)
-            except Exception as error:
-                if error is not raised[1]:
-                    self._run.drop(observer, error)
+        try:
+            self._around.__exit__(*raised)
+        except Exception as error:
+            if error is not raised[1]:
+                self._run.drop(self._observer, error)
+        if self._outer is not _NOTHING:
+            self._outer.__exit__(*raised)

@@ -190,9 +190,9 @@ class _Current:
     def __enter__(self) -> None:
         self._token = attach(self._context)
 
-    def __exit__(self, *raised: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         # A coroutine that is dropped may be closed elsewhere, where another context is current.
-        if get_current() is self._context:
+        if kind is not GeneratorExit or get_current() is self._context:
             detach(self._token)
 
 
@@ -205,6 +205,6 @@ class _CurrentSpan(_Current):
         super().__init__(set_span_in_context(span, context))
         self._span = span
 
-    def __exit__(self, *raised: object) -> None:
-        super().__exit__(*raised)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        super().__exit__(kind, error, trace)
         self._span.end()
