@@ -63,7 +63,6 @@ class StageProgress:
         throttle_ms: The part of ``duration_ms`` that a rate limit held it up.
         queue_depth: The most chunks that waited before it at a time.
         done: Whether the stage has ended.
-        earlier: Of a durable run that is gone on with, what the counts were at the beginning of this attempt.
     """
 
     records_in: int = 0
@@ -77,7 +76,17 @@ class StageProgress:
     throttle_ms: float = 0.0
     queue_depth: int = 0
     done: bool = False
-    earlier: StageProgress | None = None
+
+
+@dataclass(slots=True)
+class ResumedProgress(StageProgress):
+    """The counts of a stage of a durable run that is gone on with: those of all attempts.
+
+    Attributes:
+        earlier: What they were when this attempt began.
+    """
+
+    earlier: StageProgress = field(default_factory=StageProgress)
 
 
 class Observed(Protocol):

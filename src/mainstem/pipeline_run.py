@@ -176,11 +176,13 @@ class PipelineRun:
         except StopPipeline as stop:
             result = self._stopped(stop)
         except GeneratorExit as closed:
-            self._tell_observers(closed)
+            if self._observed is not None:
+                self._tell_observers(self._observed, closed)
             raise  # the coroutine is being closed: nothing can be awaited any more
         except BaseException as error:
             await self._end_cancelled(error)
-            self._tell_observers(error)
+            if self._observed is not None:
+                self._tell_observers(self._observed, error)
             raise
         await self._end(result)
         return self._conclude(result, run, result.data, count_records(data))
@@ -357,7 +359,8 @@ class PipelineRun:
             notes=self._notes,
             **counts,
         )
-        self._tell_observers(result.error, concluded)
+        if self._observed is not None:
+            self._tell_observers(self._observed, result.error, concluded)
         return concluded
 
     def _times(self, run: LaidOut) -> RunTimes:
@@ -375,10 +378,7 @@ class PipelineRun:
         return times
 
     def _observe(self, *, streams: bool) -> None:
-        context, hooks = self._context, self._hooks.on_run
-        context.observed = None
-        if not hooks:
-            return
+        context = self._context
         start = RunStart(
             pipeline=self._name,
             stages=tuple(self._stages),
@@ -389,19 +389,21 @@ class PipelineRun:
             streams=streams,
         )
         self._observed = observed = ObservedRun(context, self._name)
-        if observed.begin(hooks, start):
+        if observed.begin(self._hooks.on_run, start):
             context.observed = observed
 
-    def _tell_observers(self, error: BaseException | None, result: PipelineResult[Any] | None = None) -> None:
-        observed, self._observed = self._observed, None
-        if observed is not None:
-            observed.end(RunEnd(status=self._status, error=error, result=result, duration_ms=self._context.elapsed_ms))
-            self._context.observed = None
+    def _tell_observers(
+        self, observed: ObservedRun, error: BaseException | None, result: PipelineResult[Any] | None = None
+    ) -> None:
+        self._observed = self._context.observed = None
+        observed.end(RunEnd(status=self._status, error=error, result=result, duration_ms=self._context.elapsed_ms))
 
     async def _begin(self, *, streams: bool) -> None:
         context = self._context
         context.begin()
-        self._observe(streams=streams)
+        context.observed = None
+        if self._hooks.on_run:
+            self._observe(streams=streams)
         self._started, self._thread_started = perf_counter(), thread_time()
         logger.info("pipeline %s started, run %s", self._name, context.pipeline_id)
         data = {"pipeline_id": context.pipeline_id, "name": self._name, "stage_count": len(self._stages)}
@@ -419,8 +421,9 @@ class PipelineRun:
         context.finish()
         self._status = status
         duration = (perf_counter() - self._started) * 1000
-        with context_of_run(context):
-            logger.info("pipeline %s %s after %.0f ms, run %s", self._name, status, duration, context.pipeline_id)
+        if logger.isEnabledFor(logging.INFO):
+            with context_of_run(context):
+                logger.info("pipeline %s %s after %.0f ms, run %s", self._name, status, duration, context.pipeline_id)
         await self._publish(
             EventType.ITEM_UPDATED,
             {

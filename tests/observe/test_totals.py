@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mainstem import PipelineContext, StageProgress
+from mainstem.context import ResumedProgress
 from mainstem.observe.totals import FIGURES, RunTotals, StageKey, figures_of
 from mainstem.run_observer import RunEnd, RunStart
 
@@ -17,7 +18,7 @@ def run_of(**counts: int) -> RunStart:
 
 
 def test_figures_are_without_those_of_earlier_attempts() -> None:
-    progress = StageProgress(
+    progress = ResumedProgress(
         records_in=10, records_passed=7, records_filtered=2, records_failed=1, duration_ms=3000.0,
         earlier=StageProgress(records_in=4, records_passed=3, records_filtered=1, duration_ms=1000.0),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
-from mainstem.context import StageProgress
+from mainstem.context import ResumedProgress, StageProgress
 from mainstem.run_observer import RunEnd, RunStart
 
 FIGURES: Final[Mapping[str, str]] = {
@@ -86,7 +86,7 @@ def _add(totals: dict[StageKey, dict[str, float]], start: RunStart) -> None:
 
 def figures_of(progress: StageProgress) -> dict[str, float]:
     """Return the figures of a stage in this attempt at a run, without those of earlier attempts."""
-    earlier = progress.earlier or StageProgress()
+    earlier = progress.earlier if isinstance(progress, ResumedProgress) else StageProgress()
     return {
         "records_in": progress.records_in - earlier.records_in,
         "records_out": progress.records_passed - earlier.records_passed,
