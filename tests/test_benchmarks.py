@@ -30,7 +30,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("processes", 8),
         ("csv_files", 2),
         ("durable", 6),
-        ("observe", 12),
+        ("observe", 18),
     ],
 )
 def test_each_script_measures_its_contestants(script: str, contestants: int) -> None:
