@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mainstem"
 
 FLOORS = [
-    ["clock", "errors", "faults", "ids", "options", "own_frames", "side_by_side"],
+    ["clock", "datasets", "errors", "faults", "ids", "options", "own_frames", "side_by_side"],
     ["frame_data"],
     ["accounting", "events", "records", "reject_limit", "retry", "secrets", "take_all", "type_hints", "workers"],
     ["context", "postgres", "typecheck"],
@@ -19,7 +19,9 @@ FLOORS = [
     ["run_times"],
     ["attribution"],
     ["explanation"],
-    ["result", "hooks"],
+    ["result"],
+    ["run_observer"],
+    ["hooks"],
     ["stage_run"],
     ["stage"],
     ["endpoints", "stateful"],
@@ -28,7 +30,7 @@ FLOORS = [
     ["engine", "connect"],
     ["brokers", "frames", "ray_runner"],
     ["durable"],
-    ["streaming"],
+    ["observe", "streaming"],
     ["pipeline_run"],
     ["pipeline_calls"],
     ["pipeline"],

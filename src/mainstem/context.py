@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mainstem.errors import NoCurrentContextError
 from mainstem.ids import new_id
@@ -77,6 +78,32 @@ class StageProgress:
     done: bool = False
 
 
+@dataclass(slots=True)
+class ResumedProgress(StageProgress):
+    """The counts of a stage of a durable run that is gone on with: those of all attempts.
+
+    Attributes:
+        earlier: What they were when this attempt began.
+    """
+
+    earlier: StageProgress = field(default_factory=StageProgress)
+
+
+class Observed(Protocol):
+    """Who observes a run, as the engine sees it."""
+
+    def around_stage(self, stage: str) -> AbstractContextManager[object]: ...
+    def around_chunk(self, stages: Sequence[str], records: int | None) -> AbstractContextManager[object]: ...
+    def stage_completed(self, stage: str) -> None: ...
+    def for_workers(self, stages: Sequence[str]) -> tuple[bytes, ...]: ...
+
+
+class Loop(Protocol):
+    """A loop that several stages share."""
+
+    def stage_at(self, line: int) -> str: ...
+
+
 class PipelineContext:
     """The state of one run, handed to every stage and hook; mutable by design.
 
@@ -110,7 +137,9 @@ class PipelineContext:
         "completed_stages",
         "current_stage",
         "errors",
+        "loop",
         "metadata",
+        "observed",
         "pipeline_id",
         "progress",
         "reject_limit",
@@ -132,6 +161,10 @@ class PipelineContext:
         """How many records may be rejected, if the run was given a limit."""
         self.secrets: Secrets | None = None
         """What is to be left out of what is recorded of failed records."""
+        self.loop: Loop | None = None
+        """The loop that was begun last, for who is called from its text and asks which stage that is."""
+        self.observed: Observed | None = None
+        """Who observes the run, if anybody does."""
         self._path: str = ""
         self._started: float = perf_counter()
         self._finished: float | None = None
@@ -146,6 +179,15 @@ class PipelineContext:
     def elapsed_ms(self) -> float:
         """Milliseconds since the run began; stands still once it has ended."""
         return ((self._finished or perf_counter()) - self._started) * 1000
+
+    @property
+    def stage_path(self) -> str | None:
+        """The running stage as errors name it: within a branch or a nested pipeline ``outer/inner``."""
+        return None if self.current_stage is None else self.path_of(self.current_stage)
+
+    def path_of(self, stage: str) -> str:
+        """Name a stage as errors do: within a branch or a nested pipeline ``outer/inner``."""
+        return self._path + stage
 
     def record_error(
         self,

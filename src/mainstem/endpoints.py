@@ -19,6 +19,7 @@ import anyio
 from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
+from mainstem.datasets import Dataset
 from mainstem.errors import StageContractError, add_note_once, describe_error
 from mainstem.frame_data import FRAME_ROWS, Gathered, is_frame
 from mainstem.result import StageResult
@@ -85,6 +86,11 @@ class SourceStage(PipelineStage[None, Output_co], Generic[T, Output_co]):
 
     kind = StageKind.STATEFUL
     acknowledges: ClassVar[bool] = False
+
+    @property
+    def datasets(self) -> Sequence[Dataset]:
+        """What it reads, as OpenLineage names it, without secrets; nothing, if it cannot tell."""
+        return ()
 
     @abstractmethod
     def read(
@@ -285,6 +291,11 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
     @abstractmethod
     def target(self) -> str:
         """Where the records go, without secrets."""
+
+    @property
+    def datasets(self) -> Sequence[Dataset]:
+        """What it writes, as OpenLineage names it, without secrets; nothing, if it cannot tell."""
+        return ()
 
     @abstractmethod
     async def begin(self, context: PipelineContext) -> SinkTransaction[T_contra]:

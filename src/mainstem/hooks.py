@@ -1,4 +1,4 @@
-"""Hooks: user code that runs at four points of a run without being a stage.
+"""Hooks: user code that runs at some points of a run without being a stage.
 
 Hooks observe. One that raises or takes too long is logged and recorded in ``context.errors``, and the run goes on as if
 it were not there; only ``StopPipeline`` stops the run, on purpose. Sync hooks run inline and hold the run up for as
@@ -16,6 +16,7 @@ from typing_extensions import TypeVar
 from mainstem.context import PipelineContext
 from mainstem.errors import ObserverError, StopPipeline, describe_error
 from mainstem.events import await_observer, describe_observer
+from mainstem.run_observer import RunHook
 
 StageHook: TypeAlias = Callable[[str, Any, PipelineContext], object]
 """A ``before_stage`` or ``after_stage`` hook: stage name, data, context. Sync or async, as all hooks."""
@@ -29,8 +30,9 @@ CompletionHook: TypeAlias = Callable[[Any, PipelineContext], object]
 StageHookT = TypeVar("StageHookT", bound=StageHook)
 ErrorHookT = TypeVar("ErrorHookT", bound=ErrorHook)
 CompletionHookT = TypeVar("CompletionHookT", bound=CompletionHook)
+RunHookT = TypeVar("RunHookT", bound=RunHook)
 
-HOOK_NAMES = ("before_stage", "after_stage", "on_error", "on_complete")
+HOOK_NAMES = ("before_stage", "after_stage", "on_error", "on_complete", "on_run")
 
 
 class Hooks:
@@ -43,7 +45,7 @@ class Hooks:
         ValueError: If ``timeout`` is not positive.
     """
 
-    __slots__ = ("after_stage", "before_stage", "on_complete", "on_error", "timeout")
+    __slots__ = ("after_stage", "before_stage", "on_complete", "on_error", "on_run", "timeout")
 
     def __init__(self, timeout: float) -> None:
         if not timeout > 0:
@@ -53,6 +55,7 @@ class Hooks:
         self.after_stage: tuple[StageHook, ...] = ()
         self.on_error: tuple[ErrorHook, ...] = ()
         self.on_complete: tuple[CompletionHook, ...] = ()
+        self.on_run: tuple[RunHook, ...] = ()
 
     def register(self, kind: str, hook: Callable[..., object]) -> None:
         """Add a hook of the kind named.
@@ -65,7 +68,7 @@ class Hooks:
         setattr(self, kind, (*getattr(self, kind), hook))
 
     def register_bundle(self, bundle: object) -> None:
-        """Add each of the four methods that ``bundle`` has.
+        """Add each of the methods named like hooks that ``bundle`` has.
 
         Raises:
             TypeError: If it has none of them, or one that cannot be called.
@@ -133,8 +136,19 @@ class Hookable:
         self._hooks.register("on_complete", hook)
         return hook
 
+    def on_run(self, hook: RunHookT) -> RunHookT:
+        """Call ``hook(start)`` when a run begins, with its ``RunStart``; it may return a ``RunObserver`` of that run.
+
+        Sync: it holds the run up. Unlike ``before_stage`` it changes nothing about how the run is carried out.
+
+        Raises:
+            TypeError: If it cannot be called.
+        """
+        self._hooks.register("on_run", hook)
+        return hook
+
     def add_hooks(self, bundle: object) -> Self:
-        """Register each of ``before_stage``, ``after_stage``, ``on_error``, ``on_complete`` that ``bundle`` has.
+        """Register each of ``before_stage``, ``after_stage``, ``on_error``, ``on_complete``, ``on_run`` that it has.
 
         Returns:
             The pipeline itself.

@@ -474,6 +474,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra
             workers,
             durability,
             options.get("secret_fields", ()) if options else (),
+            self._output_hints,
         )
 
     def _check_output(self) -> None:

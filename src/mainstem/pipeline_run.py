@@ -27,6 +27,7 @@ from mainstem.errors import AccountingError, RejectLimitError, StopPipeline, Str
 from mainstem.events import Event, EventBus, EventType
 from mainstem.hooks import Hooks, call_hooks
 from mainstem.result import PipelineResult, StageResult
+from mainstem.run_observer import ObservedRun, RunEnd, RunStart, RunStatus
 from mainstem.run_times import SHORTEST_MS, RunTimes, settle_waiting
 from mainstem.secrets import Secrets
 from mainstem.stage import PipelineStage
@@ -57,6 +58,7 @@ class PipelineRun:
         workers: Worker processes that it may use.
         durability: What makes it durable, if it is.
         secret_fields: Names of fields that are left out of what is recorded of failed records.
+        hints: What each stage gives, as far as annotations say.
     """
 
     def __init__(
@@ -72,8 +74,11 @@ class PipelineRun:
         workers: Workers | None = None,
         durability: Durability | None = None,
         secret_fields: Collection[str] = (),
+        hints: Sequence[Any] = (),
     ) -> None:
-        self._durability = durability
+        self._durability, self._hints = durability, hints
+        self._observed: ObservedRun | None = None
+        self._status: RunStatus = "cancelled"
         self._name, self._stages, self._names, self._context = name, stages, names, context
         self._hooks, self._nets = hooks, nets
         self._event_bus, self._event_source = event_bus, event_source
@@ -161,7 +166,7 @@ class PipelineRun:
         result: StageResult[Any]
         try:
             with context_of_run(self._context):
-                await self._begin()
+                await self._begin(streams=False)
                 result = self._check_rejects(await run.run(data))
                 result = await self._tell_source(result, run)
                 kept_none = result.success and result.data is None and self._durability is not None
@@ -170,10 +175,14 @@ class PipelineRun:
                 await self._tell_hooks(result, result.data)
         except StopPipeline as stop:
             result = self._stopped(stop)
-        except GeneratorExit:
+        except GeneratorExit as closed:
+            if self._observed is not None:
+                self._tell_observers(self._observed, closed)
             raise  # the coroutine is being closed: nothing can be awaited any more
         except BaseException as error:
             await self._end_cancelled(error)
+            if self._observed is not None:
+                self._tell_observers(self._observed, error)
             raise
         await self._end(result)
         return self._conclude(result, run, result.data, count_records(data))
@@ -258,7 +267,7 @@ class PipelineRun:
         records = 0
         try:
             with context_of_run(self._context):
-                await self._begin()
+                await self._begin(streams=True)
             try:
                 async with closing(run.output(data)) as output:
                     async for chunk in output:
@@ -339,7 +348,7 @@ class PipelineRun:
         if not self._counts_checked or (stopped and not isinstance(result.error, AccountingError)):
             self._check_counts(result, run, records if isinstance(run, ChunkedRun) else 0)
         counts = summarize(run.stage_runs) if run.stage_runs else {"records_processed": records}
-        return PipelineResult(
+        concluded = PipelineResult[Any](
             data=data,
             success=result.success,
             error=result.error,
@@ -350,6 +359,9 @@ class PipelineRun:
             notes=self._notes,
             **counts,
         )
+        if self._observed is not None:
+            self._tell_observers(self._observed, result.error, concluded)
+        return concluded
 
     def _times(self, run: LaidOut) -> RunTimes:
         wall_ms, thread_ms = (perf_counter() - self._started) * 1000, (thread_time() - self._thread_started) * 1000
@@ -365,9 +377,33 @@ class PipelineRun:
         settle_waiting(times, {each.name: each.progress for each in run.stage_runs}, streamed=streamed)
         return times
 
-    async def _begin(self) -> None:
+    def _observe(self, *, streams: bool) -> None:
+        context = self._context
+        start = RunStart(
+            pipeline=self._name,
+            stages=tuple(self._stages),
+            names=tuple(self._names),
+            hints=tuple(self._hints),
+            context=context,
+            run_id=None if self._durability is None else self._durability.run_id,
+            streams=streams,
+        )
+        self._observed = observed = ObservedRun(context, self._name)
+        if observed.begin(self._hooks.on_run, start):
+            context.observed = observed
+
+    def _tell_observers(
+        self, observed: ObservedRun, error: BaseException | None, result: PipelineResult[Any] | None = None
+    ) -> None:
+        self._observed = self._context.observed = None
+        observed.end(RunEnd(status=self._status, error=error, result=result, duration_ms=self._context.elapsed_ms))
+
+    async def _begin(self, *, streams: bool) -> None:
         context = self._context
         context.begin()
+        context.observed = None
+        if self._hooks.on_run:
+            self._observe(streams=streams)
         self._started, self._thread_started = perf_counter(), thread_time()
         logger.info("pipeline %s started, run %s", self._name, context.pipeline_id)
         data = {"pipeline_id": context.pipeline_id, "name": self._name, "stage_count": len(self._stages)}
@@ -380,11 +416,14 @@ class PipelineRun:
         with anyio.CancelScope(shield=True):
             await self._publish_end("cancelled", error)
 
-    async def _publish_end(self, status: str, error: BaseException | None) -> None:
+    async def _publish_end(self, status: RunStatus, error: BaseException | None) -> None:
         context = self._context
         context.finish()
+        self._status = status
         duration = (perf_counter() - self._started) * 1000
-        logger.info("pipeline %s %s after %.0f ms, run %s", self._name, status, duration, context.pipeline_id)
+        if logger.isEnabledFor(logging.INFO):
+            with context_of_run(context):
+                logger.info("pipeline %s %s after %.0f ms, run %s", self._name, status, duration, context.pipeline_id)
         await self._publish(
             EventType.ITEM_UPDATED,
             {

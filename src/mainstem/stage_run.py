@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from inspect import isawaitable
 from time import perf_counter
@@ -28,6 +29,9 @@ class Processor(Protocol):
 
 _AT_END: list[Any] = []
 """In the place of the data, when a state is asked for what it has left."""
+
+UNOBSERVED: AbstractContextManager[object] = nullcontext()
+"""Entered around work that nobody observes."""
 
 _COLLECTIONS = (list, tuple, set, frozenset, deque, range)
 
@@ -142,14 +146,20 @@ class StageRun:
             The stage's result. An ``Exception`` it raised, or an answer that is no ``StageResult``, makes a failed one.
         """
         state = self.state
-        return await self.feed_with(self.stage.process if state is None else state.feed, data)
+        self._begin()
+        self.feeds += 1
+        process, observed = self.stage.process if state is None else state.feed, self.context.observed
+        if observed is None:
+            return await self._call(process, data)
+        with observed.around_chunk((self.name,), None if isinstance(data, Iterator) else count_records(data)):
+            return await self._call(process, data)
 
     def _begin(self) -> None:
         """Show the stage among those that have begun."""
         self.context.progress[self.name] = self.progress
 
     async def feed_with(self, process: Callable[[Any, PipelineContext], Any], data: Any) -> StageResult[Any]:
-        """Run ``process`` on ``data`` in the place of the stage's own."""
+        """Run ``process`` on ``data`` in the place of the stage's own: it only says what was done elsewhere."""
         self._begin()
         self.feeds += 1
         return await self._call(process, data)
@@ -157,7 +167,9 @@ class StageRun:
     async def call(self, work: Callable[[PipelineContext], Awaitable[StageResult[Any]]]) -> StageResult[Any]:
         """Let the stage do work that is not about records it is fed."""
         self._begin()
-        return await self._call(lambda _, context: work(context), _AT_END)
+        observed = self.context.observed
+        with UNOBSERVED if observed is None else observed.around_chunk((self.name,), 0):
+            return await self._call(lambda _, context: work(context), _AT_END)
 
     async def finish(self) -> StageResult[Any]:
         """Let the state give what it has left at the end of the input.
@@ -268,6 +280,8 @@ class StageRun:
     def complete(self) -> None:
         """Note that the stage has had all its input and succeeded."""
         self._begin()
+        if self.context.observed is not None and not self.progress.done:
+            self.context.observed.stage_completed(self.name)
         self.progress.done = True
         self.context.mark_completed(self.name)
 

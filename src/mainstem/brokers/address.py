@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
+from mainstem.datasets import Dataset, channel_dataset
 from mainstem.errors import ConnectError, missing_extra
 from mainstem.secrets import redact_url
 
@@ -40,6 +41,10 @@ class BrokerAddress:
     shown: str
     url: str | None = None
     broker: Any = None
+
+    def datasets(self, channel: str) -> tuple[Dataset, ...]:
+        """Name a channel of it as OpenLineage does; of a broker object it is not known where it is."""
+        return () if self.url is None else (channel_dataset(self.url, channel),)
 
 
 def broker_address(url_or_broker: object, purpose: str) -> BrokerAddress:

@@ -12,6 +12,7 @@ from mainstem.connect.json_encoding import json_line, unwritable_as_json
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.connect.rows import class_of
 from mainstem.context import PipelineContext
+from mainstem.datasets import Dataset
 from mainstem.endpoints import Position, SinkStage, SinkTransaction
 from mainstem.errors import ValidationError, describe_error
 from mainstem.options import check_seconds
@@ -83,6 +84,10 @@ class BrokerSink(SinkStage[Any]):
     @property
     def target(self) -> str:
         return f"{self._address.shown} {self._channel}"
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        return self._address.datasets(self._channel)
 
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
         publisher = publisher_to(self._address, self._channel, self._connect_timeout)

@@ -18,6 +18,7 @@ from mainstem.connect.record_type import model_of
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.connect.strict_json import decode_json
 from mainstem.context import PipelineContext
+from mainstem.datasets import Dataset
 from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk, SourceStage
 from mainstem.errors import ConnectError, ValidationError
 from mainstem.options import check_count, check_seconds
@@ -182,6 +183,10 @@ class BrokerSource(SourceStage[T]):
 
     def _hints(self) -> tuple[Any, Any]:
         return None, list_of(dict[str, Any] if self._model is None else self._model)
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        return self._address.datasets(self._options.channel)
 
     async def fingerprint(self) -> Mapping[str, Any]:
         return {"broker": self._address.shown, "channel": self._options.channel, "group": self._options.group}

@@ -19,6 +19,7 @@ from mainstem.connect.files import FilePath
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.connect.rows import Row, RowReader, keys_of, shown
 from mainstem.context import PipelineContext
+from mainstem.datasets import Dataset
 from mainstem.endpoints import Claim, Position, SinkStage, SinkTransaction
 from mainstem.errors import ConnectError, ValidationError, describe_error
 
@@ -94,6 +95,10 @@ class CsvSink(SinkStage[Any]):
     @property
     def target(self) -> str:
         return self._file.shown
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        return self._file.datasets
 
     @property
     def replaces(self) -> bool:

@@ -14,6 +14,7 @@ from mainstem.connect.locations import FilePaths, Locations
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.connect.stored_file import StoredFile
 from mainstem.context import PipelineContext
+from mainstem.datasets import Dataset
 from mainstem.endpoints import CHUNK_SIZE, Output_co, Position, SourceChunk, SourceStage
 from mainstem.errors import ConnectError
 from mainstem.options import check_count
@@ -69,6 +70,10 @@ class FileSource(SourceStage[T, Output_co], Generic[T, Output_co]):
         self._continue_on_error = continue_on_error
         if name is not None:
             self.name = name
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        return self._locations.datasets
 
     @abstractmethod
     def _open(self, file: StoredFile, first: StoredFile, start: Position | None, record: int) -> FileReader:

@@ -12,6 +12,7 @@ from mainstem.connect.object_batches import ObjectBatches, ObjectPart
 from mainstem.connect.packing import is_packed
 from mainstem.connect.pending_file import PendingFile
 from mainstem.connect.pending_upload import PendingUpload
+from mainstem.datasets import Dataset, file_dataset
 from mainstem.endpoints import Claim
 from mainstem.secrets import redact_url
 
@@ -68,6 +69,11 @@ class FileTarget:
         else:
             self.batches = ObjectBatches(*remote_place(path, self._options), convert)
             self.shown = redact_url(str(path))
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """What is written, as OpenLineage names it."""
+        return (file_dataset(self.shown),)
 
     def pending(self) -> Pending:
         """Return the file in the making.

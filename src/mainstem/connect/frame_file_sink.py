@@ -16,6 +16,7 @@ from mainstem.connect.frame_maker import FrameMaker
 from mainstem.connect.frame_writer import FrameWriter, arrow_table, as_stream, write_streams
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.context import PipelineContext
+from mainstem.datasets import Dataset
 from mainstem.endpoints import Claim, Position, SinkStage, SinkTransaction
 from mainstem.errors import StageContractError, missing_extra
 from mainstem.frame_data import import_polars, is_frame
@@ -67,6 +68,10 @@ class FrameFileSink(SinkStage[Any]):
     @property
     def target(self) -> str:
         return self._file.shown
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        return self._file.datasets
 
     @property
     def replaces(self) -> bool:

@@ -19,6 +19,7 @@ from mainstem.connect.json_records import JsonRecords, kept, located
 from mainstem.connect.record_type import model_of
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.context import PipelineContext
+from mainstem.datasets import Dataset, web_dataset
 from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk, SourceStage
 from mainstem.errors import ConnectionLostError
 from mainstem.options import check_count, check_seconds
@@ -194,6 +195,10 @@ class HttpSource(SourceStage[T]):
 
     def _hints(self) -> tuple[Any, Any]:
         return None, list_of(dict[str, Any] if self._model is None else self._model)
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        return (web_dataset(self._service.discretion.show(str(self._service.address))),)
 
     async def fingerprint(self) -> Mapping[str, Any]:
         records: Any = self._records

@@ -12,6 +12,7 @@ from mainstem.connect.files import FilePath
 from mainstem.connect.json_encoding import json_line, unwritable_as_json
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.context import PipelineContext
+from mainstem.datasets import Dataset
 from mainstem.endpoints import Claim, Position, SinkStage, SinkTransaction
 from mainstem.records import parse_each
 
@@ -72,6 +73,10 @@ class JsonLinesSink(SinkStage[Any]):
     @property
     def target(self) -> str:
         return self._file.shown
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        return self._file.datasets
 
     @property
     def replaces(self) -> bool:

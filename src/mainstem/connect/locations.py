@@ -16,6 +16,7 @@ from mainstem.connect.files import FilePath
 from mainstem.connect.partitions import check_same_keys, partitions_of
 from mainstem.connect.remote_file import RemoteFile, RemoteStore, without_secrets
 from mainstem.connect.stored_file import LocalFile, StoredFile
+from mainstem.datasets import Dataset, file_dataset
 from mainstem.errors import ConnectError
 
 FilePaths: TypeAlias = FilePath | Sequence[FilePath]
@@ -68,6 +69,11 @@ class Locations:
         """What is read, as messages show it."""
         more = f" and {len(self._places) - 1} more" if len(self._places) > 1 else ""
         return self._places[0].name + more
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """What is read, as OpenLineage names it."""
+        return tuple(dict.fromkeys(map(file_dataset, self._names)))
 
     def find(self) -> tuple[list[StoredFile], bool]:
         """Return the files, and whether there may be several: a position then says in which it is.

@@ -16,6 +16,7 @@ from mainstem.connect.sql_backends import SqlBackend, backend_of
 from mainstem.connect.sql_increment import Increment, first_position
 from mainstem.connect.table_columns import check_identifier, key_of
 from mainstem.context import PipelineContext
+from mainstem.datasets import Dataset, table_dataset
 from mainstem.endpoints import CHUNK_SIZE, Position, SourceChunk, SourceStage
 from mainstem.errors import ConnectError
 from mainstem.options import check_count
@@ -88,7 +89,7 @@ class SqlSource(SourceStage[T]):
         [{'name': 'Ada', 'age': 36}]
     """
 
-    not_in_shape = frozenset(("backend", "options", "rows"))  # made of the other parameters
+    not_in_shape = frozenset(("backend", "options", "rows", "table"))  # made of the other parameters
 
     @overload
     def __init__(
@@ -138,7 +139,8 @@ class SqlSource(SourceStage[T]):
         name: str | None = None,
     ) -> None:
         self._backend: SqlBackend = backend_of(url)
-        if _TABLE.fullmatch(query):
+        self._table = query if _TABLE.fullmatch(query) else None
+        if self._table is not None:
             query = f"SELECT * FROM {'.'.join(map(self._backend.quote, query.split('.')))}"
         self._url, self._query, self._parameters = url, query, parameters
         self._options: dict[str, Any] = {
@@ -177,6 +179,11 @@ class SqlSource(SourceStage[T]):
 
     def _hints(self) -> tuple[Any, Any]:
         return None, list_of(dict[str, Any] if self._model is None else self._model)
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """The table, if one was named; which tables a query reads is not known here."""
+        return () if self._table is None else (table_dataset(self._url, self._table),)
 
     async def fingerprint(self) -> Mapping[str, Any]:
         found = dict(await self._rows.fingerprint())

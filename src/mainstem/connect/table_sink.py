@@ -17,6 +17,7 @@ from mainstem.connect.table_load import TableLoad
 from mainstem.connect.table_plan import PROGRESS_TABLE, Batch, Mode, OnNewColumn, TablePlan
 from mainstem.connect.table_target import TableTarget
 from mainstem.context import PipelineContext
+from mainstem.datasets import Dataset, table_dataset
 from mainstem.endpoints import Claim, LoadReport, Position, SinkStage, SinkTransaction
 from mainstem.errors import ConnectError
 from mainstem.records import field_hints
@@ -165,6 +166,10 @@ class TableSink(SinkStage[T_contra]):
     @property
     def target(self) -> str:
         return self._table.name
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        return (table_dataset(self._table.url, self._table.plan.table),)
 
     @property
     def replaces(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 
 from mainstem import clock
-from mainstem.context import StageError, StageProgress
+from mainstem.context import ResumedProgress, StageError, StageProgress
 from mainstem.durable.options import LARGEST_BATCH, Durability
 from mainstem.durable.states import encoded_snapshot, restore_state
 from mainstem.endpoints import Claim, Guarantee, Position, SinkStage
@@ -168,4 +168,4 @@ def counts_of(progress: StageProgress) -> StageCounts:
 
 def progress_of(counts: StageCounts) -> StageProgress:
     """Return the counts as a run goes on with them."""
-    return StageProgress(**asdict(counts))
+    return ResumedProgress(**asdict(counts), earlier=StageProgress(**asdict(counts)))

@@ -21,7 +21,7 @@ from mainstem.engine.closing import closing
 from mainstem.engine.line import StageFailed
 from mainstem.hooks import Hooks
 from mainstem.result import StageResult
-from mainstem.stage_run import StageRun
+from mainstem.stage_run import UNOBSERVED, StageRun
 from mainstem.stages.record_calls import Calls, outcome_of
 from mainstem.stages.record_function_stage import RecordFunctionStage
 
@@ -156,7 +156,11 @@ class CallWindow:
             await self._changed.wait()
 
     async def _work(self, upstream: AsyncGenerator[Sequence[Any], None], scope: anyio.CancelScope) -> None:
-        with scope, context_of_run(self._run.context):
+        run = self._run
+        run.context.current_stage = run.name  # for what its functions log: the context is this stage's own
+        observed = run.context.observed
+        watched = UNOBSERVED if observed is None else observed.around_stage(run.name)
+        with scope, context_of_run(run.context), watched:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._noting_what_ends_it, partial(self._pull, upstream))
                 for _ in range(self._stage.concurrency):

@@ -263,14 +263,18 @@ class ChunkedRun:
         from mainstem.engine.worker import Errand
 
         assert self._workers is not None
+        observed = self._context.observed
         stages: list[Any] = [run.stage for run in runs]
+        names = [run.name for run in runs]
+        shipped_names = names if end is None else [*names, end.name]
         errand = Errand(
             stages,
-            [run.name for run in runs],
+            names,
             None if end is None else cast(AggregateStage[Any, Any], end.stage).combiner,
             self._context.pipeline_id,
             dict(self._context.metadata),
             "trio" if in_trio() else "asyncio",
+            observers=() if observed is None else observed.for_workers(shipped_names),
         )
         shipped = ShippedSection(
             runs,

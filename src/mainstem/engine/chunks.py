@@ -19,7 +19,7 @@ from mainstem.engine.background import end, raise_if_urgent, start_in_background
 from mainstem.engine.closing import CLOSING_SECONDS, closing
 from mainstem.errors import StageContractError, add_note_once
 from mainstem.frame_data import frames_of, is_columnar, is_frame
-from mainstem.stage_run import StageRun
+from mainstem.stage_run import UNOBSERVED, StageRun
 from mainstem.take_all import iterate
 
 YIELD_EVERY = 0.01
@@ -247,7 +247,9 @@ async def read_source(
         while room(0):
             context.current_stage, context.chunk_start = source.name, source.progress.records_in
             started = perf_counter()
-            chunk = await anext(chunks, None)
+            observed = context.observed
+            with UNOBSERVED if observed is None else observed.around_chunk((source.name,), None):
+                chunk = await anext(chunks, None)
             spent = (perf_counter() - started) * 1000
             if chunk is None:
                 source.account(0, 0, spent)

@@ -8,6 +8,7 @@ arguments. A ``try`` that nothing is raised in costs nothing in Python 3.11 and 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
@@ -20,7 +21,7 @@ from mainstem.errors import RejectLimitError
 from mainstem.frame_data import is_frame
 from mainstem.own_frames import LOOP_FILE
 from mainstem.result import StageResult
-from mainstem.stage_run import StageRun
+from mainstem.stage_run import UNOBSERVED, StageRun
 from mainstem.stages.record_function_stage import LoopStep, RecordFunctionStage
 
 TIMED_CHUNKS = 64
@@ -70,6 +71,9 @@ _FOOT = """
 
 
 class _Loop(Protocol):
+    first_lines: tuple[int, ...]
+    """The line in which each of its steps begins."""
+
     def __call__(
         self,
         records: Iterator[Any],
@@ -97,7 +101,9 @@ def compile_loop(kinds: tuple[tuple[str, bool], ...]) -> _Loop:
     }
     text = _HEAD.format(**{**names, "dropped": " = ".join(f"d{at}" for at in numbers)})
     record = "record"
+    first_lines: list[int] = []
     for at, (kind, look) in enumerate(kinds):
+        first_lines.append(text.count("\n") + 1)
         step = _CALL + (_LOOK if look else "") + _TAKE[kind] + _FAIL
         text += step.format(at=at, record=record, dropped=names["dropped"])
         if kind == "map":
@@ -105,8 +111,9 @@ def compile_loop(kinds: tuple[tuple[str, bool], ...]) -> _Loop:
     text += _FOOT.format(record=record, **names)
     made: dict[str, Any] = {}
     exec(compile(text, LOOP_FILE, "exec"), made)
-    loop: _Loop = made["loop"]
-    return loop
+    loop: Any = made["loop"]
+    loop.first_lines = tuple(first_lines)
+    return loop  # type: ignore[no-any-return]
 
 
 class FusedLoop:
@@ -126,10 +133,15 @@ class FusedLoop:
         self._plain: set[type] = set()
         self._chunks = 0
         self._timed_ms = [0.0 for _ in runs]
+        self._names = tuple(run.name for run in runs)
         self._answered = False
         """Whether every function has answered once."""
         self._awaits = False
         """Whether one of them has been seen to hand out awaitables."""
+
+    def stage_at(self, line: int) -> str:
+        """Name the stage that a line of the loop's text belongs to."""
+        return self._names[max(0, bisect_right(self._loop.first_lines, line) - 1)]
 
     async def feed(self, records: Sequence[Any], *, last: bool) -> StageResult[Any]:
         """Feed a chunk of records through all the stages.
@@ -162,7 +174,7 @@ class FusedLoop:
     async def _feed_by_loop(self, records: Sequence[Any]) -> StageResult[Any]:
         started = perf_counter()
         context = self._runs[0].context
-        context.current_stage = self._runs[0].name
+        context.current_stage, context.loop = self._runs[0].name, self
         remaining = iter(records)
         output: list[Any] = []
         failed = [0 for _ in self._runs]
@@ -184,7 +196,9 @@ class FusedLoop:
             return not step.go_on
 
         try:
-            with context_of_run(context):
+            observed = context.observed
+            watched = UNOBSERVED if observed is None else observed.around_chunk(self._names, len(records))
+            with context_of_run(context), watched:
                 dropped, unfinished = self._loop(remaining, output, fail, self._functions, self._requires, self._plain)
             entered = len(records) - length_hint(remaining)
             # Its part of the time is the part it had of the chunks that were timed stage by stage.

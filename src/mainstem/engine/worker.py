@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import perf_counter
@@ -17,6 +18,7 @@ import anyio
 
 from mainstem.context import PipelineContext, StageError, StageProgress, context_of_run
 from mainstem.engine.line import Line, StageFailed
+from mainstem.engine.piece_observers import PieceObservers
 from mainstem.engine.sent_error import ErrorPacker, SentError
 from mainstem.result import CompositeResult, StageResult
 from mainstem.stage import PipelineStage
@@ -36,6 +38,7 @@ class Errand:
         metadata: The run's metadata at its start.
         backend: The event loop of the run: stages are async.
         combiner_name: The name of the combiner's stage in reports.
+        observers: What observes the work on each piece, each packed by itself: see ``RunObserver.for_workers``.
     """
 
     stages: Sequence[PipelineStage[Any, Any]]
@@ -45,6 +48,7 @@ class Errand:
     metadata: dict[str, Any]
     backend: str
     combiner_name: str | None = None
+    observers: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,8 @@ class Worker:
             StageRun(stage, name, self._context) for stage, name in zip(errand.stages, errand.names, strict=True)
         ]
         self._line = Line(self._runs, None) if self._runs else None
+        names = [*errand.names, *([] if errand.combiner_name is None else [errand.combiner_name])]
+        self._observers = PieceObservers(errand.observers, names) if errand.observers else None
         self._runner = asyncio.Runner() if errand.backend == "asyncio" else None
 
     def close(self) -> None:
@@ -176,6 +182,12 @@ class Worker:
         Returns:
             The records that came out, or the accumulator of them, ``None`` if a stage failed; and all the rest.
         """
+        if self._observers is None:
+            return self._work(records)
+        with self._observers.around(len(records)):
+            return self._work(records)
+
+    def _work(self, records: list[Any]) -> tuple[Any, Done]:
         started = perf_counter()
         before = [replace(run.progress) for run in self._runs]
         for run in self._runs:
@@ -217,7 +229,9 @@ class Worker:
         if self._line is None:
             return records
         if self._runner is not None:
-            return self._runner.run(self._line.feed(records))
+            # The runner keeps a context of its own from its first piece on, without what observes this one has set.
+            context = None if self._observers is None else copy_context()
+            return self._runner.run(self._line.feed(records), context=context)
         return anyio.run(self._line.feed, records, backend=self._errand.backend)
 
     def _combine(self, combiner: Combiner[Any, Any, Any], records: list[Any]) -> Any:
