@@ -33,6 +33,7 @@ FLOORS = [
     ["pipeline_calls"],
     ["pipeline"],
     ["etl"],
+    ["plan"],
     ["__init__"],
     ["cli", "testing"],
     ["__main__"],

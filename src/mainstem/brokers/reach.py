@@ -32,4 +32,4 @@ async def reach(address: BrokerAddress, channel: str, connect_timeout: float) ->
         await connection.open()
     finally:
         await connection.close()
-    return "the broker takes the connection"
+    return f"{address.shown} takes the connection; channel {channel!r}"

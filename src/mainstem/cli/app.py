@@ -31,6 +31,8 @@ from mainstem.cli.parameters import (
     Workers,
 )
 from mainstem.cli.pipelines import UserCodeError
+from mainstem.cli.plan import PLAN_EPILOGUE, PLAN_HELP, plan
+from mainstem.cli.preview import PREVIEW_EPILOGUE, PREVIEW_HELP, preview
 from mainstem.cli.rejects_app import make_rejects_app
 from mainstem.cli.report import print_message
 from mainstem.cli.run import CommandOptions, run_target
@@ -77,6 +79,8 @@ def make_app() -> App:
         help_format="plaintext",
     )
     app.command(run, help=_RUN_HELP, help_epilogue=_RUN_EPILOGUE)
+    app.command(plan, help=PLAN_HELP, help_epilogue=PLAN_EPILOGUE)
+    app.command(preview, help=PREVIEW_HELP, help_epilogue=PREVIEW_EPILOGUE)
     app.command(graph, help=GRAPH_HELP, help_epilogue=GRAPH_EPILOGUE)
     app.command(make_runs_app())
     app.command(make_rejects_app())

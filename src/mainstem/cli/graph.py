@@ -11,7 +11,7 @@ import anyio
 from cyclopts import Parameter
 
 from mainstem.cli.exit_code import ExitCode
-from mainstem.cli.parameters import Traceback
+from mainstem.cli.parameters import Settings, TargetName, Traceback
 from mainstem.cli.pipelines import guarded_target
 from mainstem.cli.usage import UsageError
 from mainstem.errors import MissingExtraError
@@ -38,7 +38,7 @@ _FORMATS: dict[Format, Callable[[PipelineGraph], str]] = {"mermaid": to_mermaid,
 
 
 def graph(
-    target: Annotated[str, Parameter(help="The pipeline: module:attribute or path/to/file.py:attribute.")],
+    target: TargetName,
     /,
     *,
     format: Annotated[  # noqa: A002 - the option's name
@@ -47,10 +47,7 @@ def graph(
             help="mermaid and dot are text that other programs draw; svg is a drawing, and needs mainstem[graph]."
         ),
     ] = "mermaid",
-    settings: Annotated[
-        tuple[str, ...],
-        Parameter(name="--set", negative="", show_default=False, help="name=value, as for mainstem run."),
-    ] = (),
+    settings: Settings = (),
     traceback: Traceback = False,
 ) -> int:
     with redirect_stdout(sys.stderr):  # what the pipeline's code prints is no part of the drawing

@@ -13,6 +13,7 @@ from typing_extensions import ParamSpec, TypeVar
 from mainstem.connect.file_shares import FileShares
 from mainstem.connect.locations import FilePaths, Locations
 from mainstem.connect.rejects import Reject, settle_rejects
+from mainstem.connect.remote_file import without_secrets
 from mainstem.connect.stored_file import StoredFile
 from mainstem.context import PipelineContext
 from mainstem.endpoints import CHUNK_SIZE, Output_co, Position, SourceChunk, SourceStage
@@ -103,9 +104,10 @@ class FileSource(SourceStage[T, Output_co], Generic[T, Output_co]):
         def look() -> str:
             files, _ = self._locations.find()
             size = sum(file.size() for file in files[:_LOOKED_AT])
+            found = f"{size:,} bytes" if len(files) == 1 else f"{len(files):,} files of {size:,} bytes"
             if len(files) > _LOOKED_AT:
-                return f"{len(files):,} files, the first {_LOOKED_AT} of them of {size:,} bytes"
-            return f"{size:,} bytes" if len(files) == 1 else f"{len(files)} files of {size:,} bytes"
+                found = f"{len(files):,} files, the first {_LOOKED_AT} of them of {size:,} bytes"
+            return f"{without_secrets(self._locations.name)}: {found}"
 
         return await run_sync(look, abandon_on_cancel=not self._locations.is_local)
 

@@ -209,9 +209,10 @@ class HttpSource(SourceStage[T]):
             status = await client.ask_for_head(self._service.address)
         finally:
             await client.close()
+        where = self._service.discretion.show(str(self._service.address))
         if status in NO_HEAD:
-            return "the service answers; it takes no HEAD request, so whether it takes the credentials shows by reading"
-        return "the service takes the request"
+            return f"{where} answers; it takes no HEAD request, so whether it takes the credentials shows by reading"
+        return f"{where} takes the request"
 
     def read_again(self, record: Any) -> T:
         return cast("T", self._json.read_again(record))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
@@ -35,6 +36,30 @@ def graph_of(stage: PipelineStage[Any, Any]) -> PipelineGraph:
         >>> [edge.label for edge in graph.edges]
         ['', 'low', 'high', '', '', '']
     """
+    return map_graph(stage).graph
+
+
+@dataclass(frozen=True, slots=True)
+class GraphMap:
+    """A graph, with the stages that its nodes stand for.
+
+    Attributes:
+        graph: The graph.
+        stages: The stage of each node that has one, by the node's id.
+        hints: The annotation of what each of them is given.
+    """
+
+    graph: PipelineGraph
+    stages: Mapping[str, PipelineStage[Any, Any]]
+    hints: Mapping[str, Any]
+
+
+def map_graph(stage: PipelineStage[Any, Any]) -> GraphMap:
+    """Do what ``graph_of`` does, and return the stages with it.
+
+    Raises:
+        ValueError: If a pipeline is within itself.
+    """
     making = _Making()
     stages = stages_within(stage)
     hint = stage.input_hint
@@ -45,9 +70,10 @@ def graph_of(stage: PipelineStage[Any, Any]) -> PipelineGraph:
     ends, hint = making.add_chain(stages, unique_names(stages), "", ends, hint)
     if not stages or not isinstance(stages[-1], SinkStage):
         making.join(ends, making.add("output", name="output", path="", takes=show(hint)))
-    return PipelineGraph(
+    graph = PipelineGraph(
         name=stage.name, nodes=tuple(making.nodes), edges=tuple(making.edges), groups=tuple(making.groups)
     )
+    return GraphMap(graph, making.stages, making.hints)
 
 
 def stages_within(stage: PipelineStage[Any, Any]) -> Sequence[PipelineStage[Any, Any]]:
@@ -95,6 +121,8 @@ class _Making:
         self.nodes: list[GraphNode] = []
         self.edges: list[GraphEdge] = []
         self.groups: list[GraphGroup] = []
+        self.stages: dict[str, PipelineStage[Any, Any]] = {}
+        self.hints: dict[str, Any] = {}
         self.within: list[PipelineStage[Any, Any]] = []
         """The pipelines that are being gone through, from the outermost on."""
 
@@ -152,7 +180,7 @@ class _Making:
         return [_End(node)]
 
     def _node_of(self, shape: NodeShape, stage: PipelineStage[Any, Any], name: str, path: str, hint: Any) -> str:
-        return self.add(
+        node = self.add(
             shape,
             name=name,
             path=path,
@@ -164,6 +192,8 @@ class _Making:
             target=stage.target if isinstance(stage, SinkStage) else "",
             made_at=stage.made_at,
         )
+        self.stages[node], self.hints[node] = stage, hint
+        return node
 
     def _add_inner(
         self,
