@@ -43,6 +43,7 @@ class PostgresReader(TableReader[Column]):
     """
 
     mark = "%s"
+    converts_first = False
 
     def __init__(self, connection: psycopg.Connection[Any], plan: TablePlan) -> None:
         super().__init__(connection, postgres_columns, plan)

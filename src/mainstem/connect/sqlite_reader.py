@@ -6,6 +6,7 @@ import os
 import re
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from mainstem.connect import sqlite_columns
 from mainstem.connect.sqlite import open_database
@@ -54,7 +55,10 @@ class SqliteReader(TableReader[Column]):
             raise
 
     def values(self, column: Column) -> SqliteValues:
-        return _NotNullValues(column)
+        return SqliteValues(column)
+
+    def problem_with(self, column: Column, value: Any) -> str:
+        return "the column is NOT NULL" if value is None and not column.nullable else ""
 
     def unique_keys(self) -> list[tuple[str, ...]]:
         table = (self.plan.table,)
@@ -85,18 +89,6 @@ class SqliteReader(TableReader[Column]):
         if self._path.exists() and not os.access(self._path, os.W_OK):
             return f"the file {self._path} cannot be written: check its rights"
         return ""
-
-
-class _NotNullValues(SqliteValues):
-    """Refuses ``None`` where the database would, to which a load leaves that."""
-
-    def _problem_with(self, value: object) -> str:
-        if value is None and not self._column.nullable:
-            return "the column is NOT NULL"
-        return super()._problem_with(value)
-
-    def store_all(self, values: tuple[object, ...]) -> list[object]:
-        return list(map(self.store, values))
 
 
 def reader_of(url: str, path: Path, plan: TablePlan) -> SqliteReader:

@@ -87,6 +87,7 @@ class TableDiff(EvolvingLoad[C]):
         super().__init__(reader.connection, reader.dialect, where, plan, new_columns, None)
         self._table_reader = reader
         self.changes = TableChanges()
+        self._into: Sequence[C] = ()
         self._names: tuple[str, ...] = ()
         self._there: frozenset[str] = frozenset()
         """The columns that the database has now."""
@@ -140,12 +141,12 @@ class TableDiff(EvolvingLoad[C]):
         self._columns = [*(self._columns or ()), *added]
 
     def _insert_into(self, columns: Sequence[C]) -> Sequence[ColumnValues]:
-        self._names = tuple(each.name for each in columns)
+        self._into, self._names = columns, tuple(each.name for each in columns)
         return list(map(self._table_reader.values, columns))
 
     def _insert(self, records: Sequence[Any], positions: Sequence[int], failures: list[tuple[int, Exception]]) -> None:
         rows, positions = self._converted(records, positions, failures)
-        if not self._goes_on(failures):
+        if self._table_reader.converts_first and not self._goes_on(failures):
             return
         refused: list[tuple[int, Exception]] = []
         for at, row in enumerate(rows):
@@ -164,6 +165,12 @@ class TableDiff(EvolvingLoad[C]):
             ValidationError: If there is another with the same unique values.
         """
         after = dict(zip(self._names, row, strict=True))
+        for column, value in zip(self._into, row, strict=True):
+            problem = self._table_reader.problem_with(column, value)
+            if problem:
+                raise ValidationError(
+                    f"table {self._plan.table!r} does not take the record: column {column.name!r}: {problem}"
+                )
         key = self._plan.key if self._plan.mode == "upsert" else ()
         before = self._row_with(key, after) if key else None
         for unique in self._unique:

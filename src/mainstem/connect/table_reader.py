@@ -22,6 +22,8 @@ class TableReader(ABC, Generic[C]):
 
     mark: str = "?"
     """The placeholder of a value in a statement."""
+    converts_first: bool = True
+    """Whether a load converts all records that it inserts together before the database sees any of them."""
 
     def __init__(self, connection: Any, dialect: Dialect[C], plan: TablePlan) -> None:
         self.connection, self.dialect, self.plan = connection, dialect, plan
@@ -37,6 +39,10 @@ class TableReader(ABC, Generic[C]):
     @abstractmethod
     def values(self, column: C) -> ColumnValues:
         """Return what checks and converts the values of a column."""
+
+    def problem_with(self, column: C, value: Any) -> str:
+        """Say why the database refuses a value that was converted for a column; empty if it is not known to."""
+        return ""
 
     @abstractmethod
     def unique_keys(self) -> list[tuple[str, ...]]:
