@@ -33,7 +33,7 @@ FLOORS = [
     ["pipeline_calls"],
     ["pipeline"],
     ["etl"],
-    ["plan"],
+    ["plan", "progress"],
     ["__init__"],
     ["cli", "testing"],
     ["__main__"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -62,6 +62,9 @@ class StageProgress:
         throttle_ms: The part of ``duration_ms`` that a rate limit held it up.
         queue_depth: The most chunks that waited before it at a time.
         done: Whether the stage has ended.
+        idle: What it waits for at this moment: ``"input"``, ``"output"`` (until what it gives is taken), or nothing, as
+            far as that is known.
+        position: Where in its place a source has read up to.
     """
 
     records_in: int = 0
@@ -75,6 +78,8 @@ class StageProgress:
     throttle_ms: float = 0.0
     queue_depth: int = 0
     done: bool = False
+    idle: str = field(default="", compare=False, repr=False)
+    position: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
 
 class PipelineContext:

@@ -260,7 +260,7 @@ def test_rows_follow_the_progress() -> None:
 
 def test_the_live_table_is_built_anew_from_the_progress() -> None:
     context = PipelineContext()
-    progress = Progress("live", ["a", "b"], context)
+    progress = Progress("live", [MapStage(int, name="a"), MapStage(int, name="b")], context)
 
     def show() -> str:
         console = Console(file=io.StringIO(), width=100)
