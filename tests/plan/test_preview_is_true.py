@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.connect.sql_databases import Database, Postgres, Sqlite
 
@@ -85,6 +85,27 @@ def previewed(pipeline: Pipeline[Any, Any, Any], records: list[Any]) -> Preview:
     mode=st.sampled_from(["insert", "upsert", "replace"]),
     on_new_column=st.sampled_from(["reject", "add", "fail"]),
     go_on=st.booleans(),
+)
+@example(  # the value that is another row's keeps the row from being updated
+    records=[{"id": 1, "name": "Ada", "age": 2}, {"id": 3, "name": "Ada", "age": 2}],
+    there={1: ("Ada", 1), 2: ("Bob", 2)},
+    mode="upsert",
+    on_new_column="reject",
+    go_on=True,
+)
+@example(  # of two that are refused, the first is the one that ends the run, whoever refuses it
+    records=[{"id": 1, "name": "Ada"}, {"id": None, "name": "Ada"}],
+    there={1: ("Bob", None)},
+    mode="insert",
+    on_new_column="reject",
+    go_on=False,
+)
+@example(
+    records=[{"id": 1, "name": None}, {"id": None, "name": "Ada"}],
+    there={},
+    mode="insert",
+    on_new_column="reject",
+    go_on=False,
 )
 @settings(
     max_examples=60,

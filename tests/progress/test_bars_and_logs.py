@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tqdm.auto import tqdm
 
 from mainstem import MapStage, MissingExtraError, Pipeline
 from mainstem.progress import bars, progress_bars, progress_log
@@ -61,6 +62,7 @@ def test_bars_are_closed_when_the_run_fails() -> None:
     with pytest.raises(ZeroDivisionError), progress_bars(pipeline_of(), file=shown):
         raise ZeroDivisionError
     assert shown.getvalue().endswith("\n")
+    assert not [bar for bar in tqdm._instances if bar.desc == "parse: "]
     assert not [each for each in threading.enumerate() if each.name == "mainstem-progress"]
 
 
