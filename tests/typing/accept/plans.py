@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing_extensions import assert_type
+from typing import assert_type
 
 from mainstem import MapStage, Pipeline, PipelineContext
 from mainstem.graph import PipelineGraph, graph_of, to_dot, to_mermaid, to_svg
