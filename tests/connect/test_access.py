@@ -22,6 +22,7 @@ from tests.connect.sql_databases import DATABASES, Database
 from mainstem import ConnectError, SinkStage, SourceStage
 from mainstem.brokers import BrokerSink, BrokerSource
 from mainstem.connect import (
+    ArrowSink,
     CsvSink,
     CsvSource,
     HttpSource,
@@ -72,7 +73,7 @@ def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     assert found(CsvSource(tmp_path / "pipe")) == f"{tmp_path}/pipe: 0 bytes"
 
 
-@pytest.mark.parametrize("make", [CsvSink, JsonLinesSink, ParquetSink])
+@pytest.mark.parametrize("make", [ArrowSink, CsvSink, JsonLinesSink, ParquetSink])
 def test_files_that_are_to_be_written_are_not_written(make: Any, tmp_path: Path) -> None:
     path = tmp_path / "out"
     assert found(make(path)) == "the file is new"
@@ -97,7 +98,8 @@ def test_object_stores_are_asked(bucket: Bucket) -> None:
     sink = JsonLinesSink(f"{url}.out", storage_options=options)
     assert "the file is new; whether it may be written shows by writing" in str(found(sink))
     assert "the file is there, and is replaced" in str(found(JsonLinesSink(url, storage_options=options)))
-    assert "uploaded as a whole" in sink.durable_refusal
+    assert sink.durable_refusal == "", "S3 takes conditional writes"
+    assert "knows no conditional writes" in JsonLinesSink("memory://people.jsonl").durable_refusal
     nowhere = {**options, "endpoint": "http://127.0.0.1:1", "retry_config": {"max_retries": 0}}
     assert "the server cannot be reached" in refusal(CsvSource(url, storage_options=nowhere))
 

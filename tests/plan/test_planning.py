@@ -176,7 +176,7 @@ def test_what_is_promised_is_what_a_durable_run_promises(tmp_path: Path) -> None
     plan = planned(people(tmp_path, TableSink(f"sqlite:///{tmp_path}/shop.db", "people")))
     assert (plan.guarantee, plan.guarantee_reason) == (Guarantee.EXACTLY_ONCE, "")
     remote = planned(people(tmp_path, JsonLinesSink("memory://people.jsonl")))
-    assert "uploaded as a whole" in remote.sinks[0].durable_refusal
+    assert "knows no conditional writes" in remote.sinks[0].durable_refusal
     apart = planned(
         people(tmp_path, BranchStage[Any, Any](a=JsonLinesSink(tmp_path / "a.jsonl"), b=AggregateStage(Count())))
     )
