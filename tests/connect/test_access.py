@@ -174,18 +174,23 @@ def test_an_expensive_query_is_not_run(tmp_path: Path) -> None:
         database.remove()
 
 
-@pytest.mark.parametrize("name", ["sqlite", "postgres"])
+@pytest.mark.parametrize("name", DATABASES)
 def test_tables_are_looked_at(name: str, tmp_path: Path) -> None:
     database = DATABASES[name](tmp_path)
     try:
         assert found(TableSink(database.url, "people")) == "there is no such table yet"
+        denied = database.wrong_password()
+        if denied is not None:
+            assert "wrong" not in refusal(TableSink(denied, "people")).replace("wrong_", "")
         database.execute("CREATE TABLE people (id INTEGER, name TEXT)")
         assert found(TableSink(database.url, "people")) == "the table has 2 columns"
         assert "no column 'key'" in refusal(TableSink(database.url, "people", key="key"))
     finally:
         database.remove()
-    if name == "postgres":
+    if denied is not None:  # of a server, which has no such database any more
         refusal(TableSink(database.url, "people"))
+    else:
+        assert "there is no folder" in refusal(TableSink(f"{name}:///{tmp_path}/no/x.db", "people"))
 
 
 # Clients leave the socket of a connection that was refused to the garbage collector.

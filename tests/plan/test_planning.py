@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.connect.sql_databases import Database, Postgres, Sqlite
+from tests.connect.sql_databases import Database, Mariadb, Postgres, Sqlite
 
 from mainstem import AggregateStage, BranchStage, Count, Guarantee, JoinStage, MapStage, Pipeline, PipelineStage
 from mainstem.connect import CsvSource, JsonLinesSink, SqlSource, TableSink
@@ -42,9 +42,9 @@ def people(folder: Path, sink: Any) -> Any:
     return Pipeline("people").add_stage(source).add_stage(MapStage(as_it_is)).add_stage(sink)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    made: Database = {"sqlite": Sqlite, "postgres": Postgres}[request.param](tmp_path)
+    made: Database = {"sqlite": Sqlite, "postgres": Postgres, "mariadb": Mariadb}[request.param](tmp_path)
     yield made
     made.remove()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic
+from typing import Any, ClassVar, Generic
 
 from mainstem.connect.column_values import ColumnValues
 from mainstem.connect.table_columns import C, Dialect, quoted
@@ -20,6 +20,8 @@ class TableReader(ABC, Generic[C]):
         plan: What is to be done with the table.
     """
 
+    compares_rows: ClassVar[bool] = True
+    """Whether what is found by it is enough to say what a record would do to a row."""
     mark: str = "?"
     """The placeholder of a value in a statement."""
     converts_first: bool = True

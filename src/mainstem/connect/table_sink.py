@@ -179,19 +179,19 @@ class TableSink(SinkStage[T_contra]):
     async def check_access(self) -> str | None:
         look = await self.look()
         if look is None:
-            return None
+            return await self._table.reach()
         if look.refusal:
             raise ConnectError(f"{self.target}: {look.refusal}")
         return f"the table has {len(look.columns)} columns" if look.exists else "there is no such table yet"
 
     async def look(self, record_type: type[Any] | None = None) -> TableLook | None:
-        """See what a load would find, and do to the table itself: of SQLite and PostgreSQL. Nothing is changed.
+        """See what a load would find, and do to the table itself: nothing is changed.
 
         Args:
             record_type: What the records are, if the sink was not told; ``None`` if that is not known.
 
         Returns:
-            What was seen; ``None`` of other databases.
+            What was seen; ``None`` of DuckDB.
 
         Raises:
             ConnectError: If the database cannot be reached or opened.

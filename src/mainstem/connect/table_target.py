@@ -99,7 +99,9 @@ class TableTarget(ABC, Generic[L]):
         """
         with self.errors():
             reader = await run_sync(self._open_reader)
-        if reader is None:
+        if reader is None or not reader.compares_rows:
+            if reader is not None:
+                await run_sync(reader.close)
             return None
         diff: TableDiff[Any] = TableDiff(reader, redact_url(self.url), self.plan, self._new_columns)
         try:
@@ -113,6 +115,14 @@ class TableTarget(ABC, Generic[L]):
 
     def _open_reader(self) -> TableReader[Any] | None:
         """Open the database for looking at it only; ``None`` if nobody has written what does so for its kind."""
+        return None
+
+    async def reach(self) -> str | None:
+        """See that the database can be reached, where nothing can ``look`` at its tables.
+
+        Raises:
+            ConnectError: If it cannot.
+        """
         return None
 
     async def look(self, record_type: type[Any] | None) -> TableLook | None:
