@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from tests.brokers.channels import KINDS, Channel
+from tests.connect.sql_databases import DATABASES
 
 from mainstem import (
     BranchStage,
@@ -187,6 +188,18 @@ def test_a_source_of_what_is_new_begins_where_a_run_would(tmp_path: Path) -> Non
     store.close()
     assert checkpoint is not None
     assert previewed(pipeline, previous=checkpoint.position).sinks[0].first == ()
+
+
+def test_rows_of_mariadb_are_counted_and_not_compared(tmp_path: Path) -> None:
+    database = DATABASES["mariadb"](tmp_path)
+    try:
+        database.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT)")
+        pipeline: Any = Pipeline("people").add_stage(Numbers(5)).add_stage(TableSink(database.url, "people"))
+        found = previewed(pipeline)
+        assert (str(found), found.sinks[0].changes) == ("5 written", None)
+        assert database.execute("SELECT count(*) FROM people") == [(0,)]
+    finally:
+        database.remove()
 
 
 def test_other_databases_are_counted(tmp_path: Path) -> None:
