@@ -1,13 +1,17 @@
-"""The progress of a run where there is no terminal: plain lines, for CI."""
+"""The progress of a run: plain lines where there is no terminal, and what the live table shows of waiting."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import anyio
 import pytest
+from tests.cli.test_terminal import assert_harmless, in_terminal, read_until
 
 from mainstem import Pipeline, PipelineContext
 from mainstem.cli import progress as module
@@ -15,6 +19,7 @@ from mainstem.cli.progress import Progress
 from mainstem.connect import CsvSource, JsonLinesSink
 
 pytestmark = pytest.mark.extras
+Write = Callable[[str, str], Path]
 
 
 def test_stages_that_are_under_way_are_printed_from_time_to_time(
@@ -54,3 +59,47 @@ def test_stages_that_are_under_way_are_printed_from_time_to_time(
     assert any(line.startswith("CsvSource: ") and " %" in line for line in lines), lines
     ended = [line for line in lines if "5,000 in, 5,000 out" in line and "%" not in line]
     assert {line.partition(":")[0] for line in ended} == {"CsvSource", "wait", "JsonLinesSink"}
+
+
+FLOW = """
+    import anyio
+    from mainstem import MapStage, Pipeline
+    from mainstem.connect import CsvSource, JsonLinesSink
+
+    taken = 0
+
+    async def hold(record: dict[str, str]) -> dict[str, str]:
+        global taken
+        taken += 1
+        if taken == 3000:
+            await anyio.to_thread.run_sync(lambda: open("gate").read())
+        return record
+
+    flow = (
+        Pipeline("numbers")
+        .add_stage(CsvSource("numbers.csv"))
+        .add_stage(MapStage(hold, concurrency=1, name="hold"))
+        .add_stage(JsonLinesSink("numbers.jsonl"))
+    )
+    """
+
+
+def test_a_terminal_shows_what_stages_wait_on_and_how_much_is_read(tmp_path: Path, write: Write) -> None:
+    write("flow.py", FLOW)
+    (tmp_path / "numbers.csv").write_text("id\n" + "1\n" * 20_000)
+    os.mkfifo(tmp_path / "gate")
+
+    def meet(terminal: int) -> str:
+        shown = ""
+        for marker in ("waiting on", "an answer", "the next stage", " %"):
+            if marker not in shown:
+                shown += read_until(terminal, marker)
+        (tmp_path / "gate").write_text("go")
+        return shown
+
+    code, shown = in_terminal(tmp_path, "flow.py:flow", meet)
+    assert code == 0
+    assert re.search(r"CsvSource[^\n]*the next stage", shown)
+    assert re.search(r"hold[^\n]*an answer", shown)
+    assert re.search(r"JsonLinesSink[^\n]*its input", shown)
+    assert_harmless(shown)
