@@ -108,6 +108,13 @@ def test_a_store_that_cannot_be_used_is_a_problem(mainstem_here: Run, shop: Path
     assert (done.returncode, "broken   store: no/runs.db: there is no folder" in done.stdout) == (1, True)
 
 
+def test_a_store_in_the_file_of_the_target_is_a_problem(mainstem_here: Run, shop: Path) -> None:
+    done = mainstem_here("plan", "flow.py:orders", "--store", "shop.db")
+    assert done.returncode == 1
+    assert "broken   store: it is in the file of sqlite:///shop.db, table orders" in done.stdout
+    assert mainstem_here("plan", "flow.py:orders", "--store", "runs.db").returncode == 0
+
+
 def test_a_preview_says_what_the_first_records_would_do(mainstem_here: Run, shop: Path) -> None:
     before = files(shop)
     done = mainstem_here("preview", "flow.py:orders", "-n", "100")

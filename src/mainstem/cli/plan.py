@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from typing import Annotated
@@ -19,6 +19,7 @@ from mainstem.cli.finding import Finding
 from mainstem.cli.parameters import Json, Settings, Store, TargetName, Traceback
 from mainstem.cli.pipelines import Made, guarded_target
 from mainstem.cli.plan_report import print_plan
+from mainstem.cli.stores import store_file
 from mainstem.plan.data import PipelinePlan
 from mainstem.plan.planning import plan_pipeline
 
@@ -67,7 +68,16 @@ def _plan(
 
     with guarded_target(target, traceback=traceback) as loaded:
         plan = anyio.run(make, loaded.make(settings))
-    return plan, list(store_findings(store)) if check and store is not None else []
+    return plan, [] if store is None or not check else [*store_findings(store), *_shared(plan, store)]
+
+
+def _shared(plan: PipelinePlan, store: str) -> Iterator[Finding]:
+    """Find the sinks that a durable run could not load into with this store."""
+    file = store_file(store)
+    for sink in plan.sinks:
+        if file is not None and sink.locked_file == str(file.resolve()):
+            text = f"it is in the file of {sink.target}, and neither can be written while the other is: name another"
+            yield Finding("store", "broken", text)
 
 
 def _write_json(made: PipelinePlan, findings: Sequence[Finding]) -> None:

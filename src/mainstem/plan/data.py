@@ -59,6 +59,7 @@ class SinkPlan:
         durable_guarantee: What it promises of a durable run.
         durable_refusal: Why a durable run cannot write into it; empty if it can.
         replaces: Whether a load takes the place of what is there.
+        locked_file: The file that nobody else can write during a load, if there is one: a run's store must be another.
         table: What was seen of its table, and what would change; ``None`` if it has none that can be looked at.
     """
 
@@ -70,6 +71,7 @@ class SinkPlan:
     durable_guarantee: Guarantee
     durable_refusal: str = ""
     replaces: bool = False
+    locked_file: str | None = None
     table: TableLook | None = None
 
 

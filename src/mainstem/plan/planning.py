@@ -112,6 +112,7 @@ async def _plan_sink(node: GraphNode, mapped: GraphMap, check: bool) -> SinkPlan
         durable_guarantee=sink.durable_guarantee,
         durable_refusal=sink.durable_refusal,
         replaces=sink.replaces,
+        locked_file=None if sink.locked_file is None else str(sink.locked_file),
         table=table,
     )
 
