@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def test_a_drawing_is_utf_8_whatever_the_terminal_has(mainstem_command: Run, wri
     write("flow.py", FLOW)
     done = mainstem_command("graph", "flow.py:flow", "--format", "svg", PYTHONIOENCODING="ascii")
     assert (done.returncode, "täglich" in done.stdout) == (0, True)
+
+
+def test_without_igraph_it_says_what_to_install(
+    mainstem_here: Run, write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("flow.py", FLOW)
+    monkeypatch.setitem(sys.modules, "igraph", None)
+    done = mainstem_here("graph", "flow.py:flow", "--format", "svg")
+    assert (done.returncode, "pip install 'mainstem[graph]'" in done.stderr) == (2, True)
+    assert mainstem_here("graph", "flow.py:flow").returncode == 0
 
 
 def test_what_cannot_be_drawn_is_said(mainstem_here: Run, write: Callable[[str, str], Path]) -> None:

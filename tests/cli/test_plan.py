@@ -164,3 +164,92 @@ def test_wrong_usage(mainstem_here: Run, shop: Path) -> None:
     ):
         done = mainstem_here(*arguments)
         assert (done.returncode, text in done.stderr) == (2, True), done.stderr
+
+
+EVERYTHING = """
+    from mainstem import BranchStage, JoinStage, MapStage, Pipeline, PipelineStage, StageResult
+    from mainstem.brokers import BrokerSource
+    from mainstem.connect import CsvSource, JsonLinesSink, TableSink
+
+    def key(record):
+        return record["id"]
+
+    class Two(PipelineStage[None, list]):
+        async def process(self, data, context):
+            return StageResult(data=[{"id": 7, "amount": 1.5, "extra": 1}, {"id": 8, "amount": None, "extra": 2}])
+
+    class Sort(PipelineStage[list, list]):
+        async def process(self, data, context):
+            return StageResult(data=sorted(data, key=key))
+
+    def to_dict(row: dict[str, str]) -> dict[str, object]:
+        return dict(row)
+
+    branches = BranchStage(
+        table=TableSink("sqlite:///shop.db", "orders", mode="replace", continue_on_error=True, on_new_column="add"),
+        remote=JsonLinesSink("memory://orders.jsonl"),
+    )
+    several = Pipeline("several").add_stage(Two()).add_stage(Sort()).add_stage(branches)
+    reference = Pipeline("known").add_stage(CsvSource("orders.csv")).add_stage(MapStage(to_dict))
+    messages = (
+        Pipeline("messages")
+        .add_stage(BrokerSource("redis://127.0.0.1:1", "orders"))
+        .add_stage(JoinStage(reference, key=key, how="semi"))
+        .add_stage(JsonLinesSink("memory://orders.jsonl"))
+    )
+    """
+
+
+def test_a_plan_of_all_that_there_may_be(mainstem_here: Run, shop: Path, write: Write) -> None:
+    write("all.py", EVERYTHING)
+    with closing(sqlite3.connect(shop / "shop.db")) as connection:
+        connection.execute("ALTER TABLE orders ADD COLUMN note TEXT CHECK (note <> '')")
+        connection.commit()
+    several = mainstem_here("plan", "all.py:several")
+    for line in (
+        "?        Two: it is no SourceStage, so only a run tells",
+        "ok       BranchStage/table -> sqlite:///shop.db, table orders: the table has 3 columns",
+        "         what is there now is replaced",
+        '         change: DELETE FROM "orders"',
+        "         note: the 1 rows that it has now are deleted",
+        "         note: it has CHECK constraints: what they do shows when rows are written",
+        "         which fields the records have is known only when they come: mainstem preview shows it",
+        "         a durable run is refused: memory://orders.jsonl is in a store that knows no conditional writes",
+        "memory: held as a whole at Two, because it is no SourceStage, and gives all at once; Sort, because it is ",
+        "durable: at-least-once only: its sink 'BranchStage/table'",
+    ):
+        assert line in several.stdout, line
+    assert several.returncode == 0
+    messages = mainstem_here("plan", "all.py:messages")
+    for line in (
+        "broken   BrokerSource: redis://127.0.0.1:1: connecting failed",
+        "messages are acknowledged after the commit",
+        "ok       JoinStage/known/CsvSource: orders.csv: ",
+        "the reference of a join",
+        "problem: BrokerSource: redis://127.0.0.1:1: connecting failed",
+        "durable: at-least-once only: its source 'BrokerSource' is told what is committed after the fact",
+    ):
+        assert line in messages.stdout, line
+    assert messages.returncode == 1
+
+
+def test_a_preview_of_all_that_there_may_be(mainstem_here: Run, shop: Path, write: Write) -> None:
+    write("all.py", EVERYTHING)
+    with closing(sqlite3.connect(shop / "shop.db")) as connection:
+        connection.execute("ALTER TABLE orders ADD COLUMN note TEXT CHECK (note <> '')")
+        connection.commit()
+    before = files(shop)
+    done = mainstem_here("preview", "all.py:several")
+    for line in (
+        "several: BranchStage/table: 1 delete, 1 insert, BranchStage/remote: 2 written, 1 reject",
+        'DELETE FROM "orders"',
+        'ALTER TABLE "orders" ADD COLUMN "extra" INTEGER',
+        "not tried: CHECK constraints of the table, which show when rows are written",
+        "what is there now would be replaced",
+        "{'id': 8, 'amount': None, 'extra': 2}",
+        "note: the first stage is no SourceStage, so it was run as a whole",
+        "column 'amount': the column is NOT NULL",
+    ):
+        assert line in " ".join(done.stdout.split()) or line in done.stdout, line
+    assert done.returncode == 0
+    assert files(shop) == before

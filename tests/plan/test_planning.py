@@ -151,6 +151,13 @@ def test_records_of_unknown_fields_are_left_to_a_preview(tmp_path: Path) -> None
     assert not (tmp_path / "new.db").exists()
 
 
+def test_what_is_no_record_is_a_problem(tmp_path: Path) -> None:
+    pipeline: Any = Pipeline[list[int], Any]("numbers").map(abs).map(float)
+    sink = planned(pipeline.add_stage(TableSink(f"sqlite:///{tmp_path}/new.db", "people"))).sinks[0]
+    assert sink.table is not None
+    assert sink.table.problems == ("records must be mappings, or of a record type as a dataclass, and float is none",)
+
+
 def test_places_that_cannot_be_reached_are_problems(tmp_path: Path) -> None:
     pipeline: Any = Pipeline("people").add_stage(SqlSource("postgresql://me:secret@127.0.0.1:1/db", "SELECT 1"))
     plan = planned(pipeline.add_stage(JsonLinesSink(tmp_path / "no" / "people.jsonl")))

@@ -108,7 +108,7 @@ def _of_table(table: TableLook) -> Iterator[tuple[str, str]]:
 def _memory(plan: PipelinePlan) -> str:
     if plan.held:
         held = "; ".join(f"{path}, because {reason}" for path, reason in plan.held)
-        return f"memory: held in memory as a whole is the input of {held}"
+        return f"memory: held as a whole at {held}"
     if plan.collects:
         return "memory: every stage takes chunks; what the pipeline gives is collected in memory, unless it is streamed"
     return "memory: bounded, whatever the size of the input: chunks go from source to sink"

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mainstem.connect.record_type import model_of
 from mainstem.connect.table_columns import C, Dialect, quoted
 from mainstem.connect.table_diff import TableDiff
 from mainstem.connect.table_plan import TablePlan
 from mainstem.connect.table_reader import TableReader
 from mainstem.errors import ConnectError
-from mainstem.records import field_hints
+from mainstem.records import field_hints, is_record_type
+from mainstem.typecheck import show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,11 @@ def look_at_table(
 
 def _declared(dialect: Dialect[C], record_type: type[Any], key: Sequence[str]) -> list[C] | None:
     """Return the columns for a record type; ``None`` if its fields are not known."""
-    model = model_of(record_type, "a record")
+    if record_type is not dict and not is_record_type(record_type):
+        raise TypeError(
+            f"records must be mappings, or of a record type as a dataclass, and {show(record_type)} is none"
+        )
+    model = None if record_type is dict else record_type
     hints = None if model is None else field_hints(model)
     return None if not hints else [dialect.declare(name, hint, key) for name, hint in hints.items()]
 

@@ -84,8 +84,8 @@ class PipelinePlan:
         graph: Its stages, with kinds and types, and how they are joined.
         sources: Its sources, those of joins included.
         sinks: Its sinks, those within branches included.
-        held: The parts that need their whole input in memory, each with the reason; of the others each chunk goes
-            through before the next is read.
+        held: The parts of which the whole input, or output, is in memory, each with the reason; the others take it by
+            chunk.
         collects: Whether what it gives is collected in memory.
         guarantee: What a durable run promises of all sinks together.
         guarantee_reason: Why it promises no more; empty if it promises that each record is loaded exactly once.

@@ -64,7 +64,12 @@ async def plan_pipeline(pipeline: Pipeline[Any, Any, Any], *, check: bool = True
 def _held(graph: PipelineGraph) -> tuple[tuple[str, str], ...]:
     """Return what holds its whole input: stages that say so, and pipelines that are stages of others."""
     held = [
-        (node.path, f"it is {node.law}, and so needs its whole input at once")
+        (
+            node.path,
+            "it is no SourceStage, and gives all at once"
+            if node.shape == "source"
+            else f"it is {node.law}, and so needs its whole input at once",
+        )
         for node in graph.stages
         if node.flow == "blocks"
     ]
@@ -121,7 +126,7 @@ async def _look(sink: TableSink[Any], record: Any) -> tuple[TableLook | None, Ac
     found: list[TableLook | None] = []
 
     async def look() -> str:
-        found.append(await sink.look(record if isinstance(record, type) and record is not object else None))
+        found.append(await sink.look(record if isinstance(record, type) and record not in (Any, object) else None))
         return ""
 
     access = await _tried(look)
