@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mainstem"
 
 FLOORS = [
-    ["clock", "datasets", "errors", "faults", "ids", "options", "own_frames", "side_by_side"],
+    ["clock", "datasets", "errors", "faults", "ids", "options", "own_frames", "printable", "side_by_side"],
     ["frame_data"],
     ["accounting", "events", "records", "reject_limit", "retry", "secrets", "take_all", "type_hints", "workers"],
     ["context", "postgres", "typecheck"],
@@ -27,14 +27,15 @@ FLOORS = [
     ["endpoints", "stateful"],
     ["stages"],
     ["store"],
-    ["engine", "connect"],
+    ["engine", "connect", "graph"],
     ["brokers", "frames", "ray_runner"],
     ["durable"],
-    ["observe", "streaming"],
+    ["notebook", "observe", "streaming"],
     ["pipeline_run"],
     ["pipeline_calls"],
     ["pipeline"],
     ["etl"],
+    ["plan", "progress"],
     ["__init__"],
     ["cli", "testing"],
     ["__main__"],

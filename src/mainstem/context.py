@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from copy import copy
@@ -63,6 +63,9 @@ class StageProgress:
         throttle_ms: The part of ``duration_ms`` that a rate limit held it up.
         queue_depth: The most chunks that waited before it at a time.
         done: Whether the stage has ended.
+        idle: What it waits for at this moment: ``"input"``, ``"output"`` (until what it gives is taken), or nothing, as
+            far as that is known.
+        position: Where in its place a source has read up to.
     """
 
     records_in: int = 0
@@ -76,6 +79,8 @@ class StageProgress:
     throttle_ms: float = 0.0
     queue_depth: int = 0
     done: bool = False
+    idle: str = field(default="", compare=False, repr=False)
+    position: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True)

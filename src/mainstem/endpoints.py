@@ -128,6 +128,24 @@ class SourceStage(PipelineStage[None, Output_co], Generic[T, Output_co]):
         """
         return None
 
+    async def check_access(self) -> str | None:
+        """See that its place can be reached and read, with the credentials it has; no record is read, nothing changed.
+
+        Returns:
+            What was found, in a few words; ``None`` if only reading tells.
+
+        Raises:
+            ConnectError: If the place cannot be reached or read.
+        """
+        return None
+
+    def share_before(self, position: Position) -> float | None:
+        """Return which share of all that it reads lies before a position, from 0 to 1; ``None`` if that is not known.
+
+        It is asked for while a run goes on, from another thread, and does not wait for anything far away.
+        """
+        return None
+
     async def committed(self, position: Position) -> None:
         """Take note that all that was read before a position is committed, rejects included, if it ``acknowledges``.
 
@@ -311,6 +329,22 @@ class SinkStage(PipelineStage[Iterable[T_contra], LoadReport]):
         of_base: Any = getattr(SinkStage, "claim")  # noqa: B009 - for type checkers, which cannot know of what
         keeps_numbers = type(self).claim is not of_base
         return Guarantee.EXACTLY_ONCE if keeps_numbers else Guarantee.AT_LEAST_ONCE
+
+    @property
+    def durable_refusal(self) -> str:
+        """Why a durable run cannot write into it; empty if it can."""
+        return ""
+
+    async def check_access(self) -> str | None:
+        """See that its target can be reached and written, with the credentials it has; nothing is written.
+
+        Returns:
+            What was found, in a few words; ``None`` if only writing tells.
+
+        Raises:
+            ConnectError: If the target cannot be reached, or is seen to take nothing.
+        """
+        return None
 
     @property
     def replaces(self) -> bool:

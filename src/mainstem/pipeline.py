@@ -15,6 +15,7 @@ from mainstem.errors import BlockingCallError, StageTypeError
 from mainstem.events import EventBus, default_event_bus
 from mainstem.hooks import Hookable, Hooks
 from mainstem.ids import new_id
+from mainstem.notebook import ShownAsGraph
 from mainstem.options import check_count
 from mainstem.result import PipelineResult
 from mainstem.stage import (
@@ -99,7 +100,7 @@ if TYPE_CHECKING:
         def __get__(self, pipeline: Any, owner: Any) -> Any: ...
 
 
-class Pipeline(PipelineStage[In_contra, Current_co], Hookable, Generic[In_contra, Out, Current_co]):
+class Pipeline(PipelineStage[In_contra, Current_co], Hookable, ShownAsGraph, Generic[In_contra, Out, Current_co]):
     """A named sequence of stages from ``In`` to ``Out``, which can be run, watched and used as a stage.
 
     Write ``Pipeline[In, Out]("name").add_stage(...)``. A third type parameter, which one never writes, follows the type

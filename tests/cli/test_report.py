@@ -260,7 +260,7 @@ def test_rows_follow_the_progress() -> None:
 
 def test_the_live_table_is_built_anew_from_the_progress() -> None:
     context = PipelineContext()
-    progress = Progress("live", ["a", "b"], context)
+    progress = Progress("live", [MapStage(int, name="a"), MapStage(int, name="b")], context)
 
     def show() -> str:
         console = Console(file=io.StringIO(), width=100)
@@ -274,6 +274,8 @@ def test_the_live_table_is_built_anew_from_the_progress() -> None:
     assert ["a", "20,000", "19,990", "4", "6", "10.0k/s", "2.0 s", "running"] in rows(show())
     counts.done = True
     assert ["a", "20,000", "19,990", "4", "6", "10.0k/s", "2.0 s", "done"] in rows(show())
+    context.progress["b"] = StageProgress(10, 10, 0, 0, 5.0, idle="input")
+    assert [row[-2:] for row in rows(show()) if row[0] == "b"] == [["running", "its input"]]
     progress.stopping = True
     assert "stopping, Ctrl-C again stops at once" in show()
 

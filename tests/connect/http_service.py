@@ -21,6 +21,7 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     at: float
+    method: str = "GET"
 
 
 @dataclass
@@ -67,6 +68,9 @@ class Service:
             def do_GET(self) -> None:
                 service.handle(self)
 
+            def do_HEAD(self) -> None:
+                service.handle(self)
+
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
@@ -81,7 +85,7 @@ class Service:
         parts = urlsplit(handler.path)
         query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        request = Request(parts.path, query, headers, monotonic())
+        request = Request(parts.path, query, headers, monotonic(), handler.command)
         self.requests.append(request)
         self.asked.set()
         reply = self.answer(request)
@@ -94,7 +98,8 @@ class Service:
                 handler.send_header(name, value)
             handler.send_header("Content-Length", str(len(content) if reply.promised is None else reply.promised))
             handler.end_headers()
-            handler.wfile.write(content)
+            if handler.command != "HEAD":
+                handler.wfile.write(content)
         except (BrokenPipeError, ConnectionResetError):  # whoever asked has gone
             handler.close_connection = True
         if reply.promised is not None:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from mainstem.brokers.address import broker_address
 from mainstem.brokers.kinds import publisher_to
 from mainstem.brokers.publisher import Outgoing, Publisher
+from mainstem.brokers.reach import reach
 from mainstem.connect.json_encoding import json_line, unwritable_as_json
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.connect.rows import class_of
@@ -88,6 +89,9 @@ class BrokerSink(SinkStage[Any]):
     @property
     def datasets(self) -> tuple[Dataset, ...]:
         return self._address.datasets(self._channel)
+
+    async def check_access(self) -> str:
+        return await reach(self._address, self._channel, self._connect_timeout)
 
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
         publisher = publisher_to(self._address, self._channel, self._connect_timeout)

@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 
 from mainstem.brokers.address import broker_address
 from mainstem.brokers.kinds import subscription_to
+from mainstem.brokers.reach import reach
 from mainstem.brokers.reading import Reading, Until
 from mainstem.brokers.subscription import Delivery, SubscriptionOptions
 from mainstem.connect.json_records import JsonRecords, kept, located
@@ -190,6 +191,12 @@ class BrokerSource(SourceStage[T]):
 
     async def fingerprint(self) -> Mapping[str, Any]:
         return {"broker": self._address.shown, "channel": self._options.channel, "group": self._options.group}
+
+    def share_before(self, position: Position) -> float | None:
+        return min(1.0, int(position["messages"]) / self._until) if isinstance(self._until, int) else None
+
+    async def check_access(self) -> str:
+        return await reach(self._address, self._options.channel, self._options.connect_timeout)
 
     def read_again(self, record: Any) -> T:
         return cast("T", self._json.read_again(record))

@@ -13,6 +13,7 @@ from mainstem.cli.doctor import doctor
 from mainstem.cli.durability import DurableOptions
 from mainstem.cli.escape import plain_console
 from mainstem.cli.exit_code import ExitCode
+from mainstem.cli.graph import GRAPH_EPILOGUE, GRAPH_HELP, graph
 from mainstem.cli.new import new_project
 from mainstem.cli.parameters import (
     CommitEvery,
@@ -30,6 +31,8 @@ from mainstem.cli.parameters import (
     Workers,
 )
 from mainstem.cli.pipelines import UserCodeError
+from mainstem.cli.plan import PLAN_EPILOGUE, PLAN_HELP, plan
+from mainstem.cli.preview import PREVIEW_EPILOGUE, PREVIEW_HELP, preview
 from mainstem.cli.rejects_app import make_rejects_app
 from mainstem.cli.report import print_message
 from mainstem.cli.run import CommandOptions, run_target
@@ -76,6 +79,9 @@ def make_app() -> App:
         help_format="plaintext",
     )
     app.command(run, help=_RUN_HELP, help_epilogue=_RUN_EPILOGUE)
+    app.command(plan, help=PLAN_HELP, help_epilogue=PLAN_EPILOGUE)
+    app.command(preview, help=PREVIEW_HELP, help_epilogue=PREVIEW_EPILOGUE)
+    app.command(graph, help=GRAPH_HELP, help_epilogue=GRAPH_EPILOGUE)
     app.command(make_runs_app())
     app.command(make_rejects_app())
     app.command(_why, name="why", help=_WHY_HELP, help_epilogue=_WHY_EPILOGUE)

@@ -14,6 +14,16 @@ Store: TypeAlias = Annotated[
         "MAINSTEM_STORE or else mainstem.db in the current directory.",
     ),
 ]
+TargetName: TypeAlias = Annotated[str, Parameter(help="The pipeline: module:attribute or path/to/file.py:attribute.")]
+Settings: TypeAlias = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set",
+        negative="",
+        show_default=False,
+        help="name=value: an argument of the function that makes the pipeline, as for mainstem run.",
+    ),
+]
 PipelineName: TypeAlias = Annotated[
     str | None, Parameter(allow_leading_hyphen=True, show_default=False, help="The name of its pipeline.")
 ]

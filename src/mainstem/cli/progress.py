@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from threading import Event, Thread
-from typing import TextIO
+from time import monotonic
+from typing import Any, TextIO
 
 from rich.console import Group
 from rich.live import Live
@@ -18,12 +18,18 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from mainstem.cli.escape import plain_console, printable
-from mainstem.cli.stages import StageRow, format_duration, rows_so_far, stage_table
+from mainstem.cli.stages import live_table
 from mainstem.context import PipelineContext
+from mainstem.progress.figures import ProgressWatch, StageFigures
+from mainstem.progress.log import looking
+from mainstem.progress.words import estimate_of, format_duration, line_of
+from mainstem.stage import PipelineStage
 
 REFRESHES_PER_SECOND = 8
 LINES_EVERY = 0.25
 """Seconds between two looks for stages that are done, where there is no terminal."""
+RUNNING_EVERY = 10.0
+"""Seconds between two lines of a stage that is not."""
 
 
 class Progress:
@@ -31,13 +37,13 @@ class Progress:
 
     Args:
         title: The pipeline's name.
-        names: The names of its stages.
+        stages: Its stages.
         context: The context of the run.
     """
 
-    def __init__(self, title: str, names: Sequence[str], context: PipelineContext) -> None:
+    def __init__(self, title: str, stages: Sequence[PipelineStage[Any, Any]], context: PipelineContext) -> None:
         self._title = title
-        self._names = names
+        self._watch = ProgressWatch(stages, context)
         self._context = context
         self._spinner = Spinner("dots", style="cyan")
         self.stopping = False
@@ -66,50 +72,40 @@ class Progress:
 
     def __rich__(self) -> Group:
         """Build the table anew; rich calls this from its refreshing thread."""
-        elapsed = format_duration(self._context.elapsed_ms)
-        state = "stopping, Ctrl-C again stops at once" if self.stopping else elapsed
+        figures = self._watch.look()
+        times = [format_duration(self._context.elapsed_ms), *(text for each in figures if (text := estimate_of(each)))]
+        state = "stopping, Ctrl-C again stops at once" if self.stopping else ", ".join(times)
         self._spinner.update(text=Text.assemble((printable(self._title), "bold"), "  ", (state, "dim")))
-        table = stage_table(rows_so_far(self._names, self._context), live=True)
+        table = live_table(figures)
         # The cursor waits in an empty line: the terminal's echo of Ctrl-C must not wrap and scroll the table up.
         return Group(self._spinner, table, Text(""))
 
     @contextmanager
     def _print_lines(self, stream: TextIO) -> Generator[None]:
-        ended = Event()
-        reported: set[str] = set()
-
-        def report() -> None:
-            rows = [row for row in rows_so_far(self._names, self._context) if row.state == "done"]
-            lines = [f"{_line(row)}\n" for row in rows if row.name not in reported]
-            reported.update(row.name for row in rows)
-            if lines:
-                stream.write("".join(lines))
-                stream.flush()
-
-        def watch() -> None:
-            told = False
-            while not ended.wait(LINES_EVERY):
-                report()
-                if self.stopping and not told:
-                    told = True
-                    stream.write("stopping, Ctrl-C again stops at once\n")
-                    stream.flush()
-
-        watcher = Thread(target=watch, name="mainstem-progress", daemon=True)
-        watcher.start()
-        try:
+        lines = _Lines(self, stream)
+        with looking(self._watch, lines.write, LINES_EVERY):
             yield
-        finally:
-            ended.set()
-            watcher.join()
-            report()
 
 
-def _line(row: StageRow) -> str:
-    counts = row.progress
-    parts = [f"{counts.records_in:,} in", f"{counts.records_passed:,} out"]
-    if counts.records_filtered:
-        parts.append(f"{counts.records_filtered:,} filtered")
-    if counts.records_failed:
-        parts.append(f"{counts.records_failed:,} rejected")
-    return f"{printable(row.name)}: {', '.join(parts)}, {format_duration(counts.duration_ms)}"
+class _Lines:
+    """What is printed of a run where there is no terminal: each stage at its end, and all of them from time to time."""
+
+    def __init__(self, progress: Progress, stream: TextIO) -> None:
+        self._progress, self._stream = progress, stream
+        self._reported: set[str] = set()
+        self._next = monotonic() + RUNNING_EVERY
+        self._told = False
+
+    def write(self, figures: Sequence[StageFigures], *, is_last: bool) -> None:
+        done = [each for each in figures if each.state == "done" and each.name not in self._reported]
+        self._reported.update(each.name for each in done)
+        lines = list(map(line_of, done))
+        if not is_last and monotonic() >= self._next:
+            self._next = monotonic() + RUNNING_EVERY
+            lines += [line_of(each) for each in figures if each.state == "running"]
+        if not is_last and self._progress.stopping and not self._told:
+            self._told = True
+            lines.append("stopping, Ctrl-C again stops at once")
+        if lines:
+            self._stream.write("".join(f"{line}\n" for line in lines))
+            self._stream.flush()

@@ -23,7 +23,6 @@ from mainstem.cli.signals import RunSignals
 from mainstem.cli.stores import existing_store
 from mainstem.cli.usage import UsageError
 from mainstem.context import PipelineContext
-from mainstem.stage_run import unique_names
 from mainstem.store.model import RejectQuery, RejectState, RunRecord
 from mainstem.store.store import Store
 
@@ -103,7 +102,7 @@ async def _execute(
     pipeline = await made.pipeline_of(record)
     which = command.which
     context = PipelineContext()
-    progress = Progress(pipeline.name, unique_names(pipeline.stages), context)
+    progress = Progress(pipeline.name, pipeline.stages, context)
     with signals.cancelling(progress):
         return await replay_rejects(
             store,

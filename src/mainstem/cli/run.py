@@ -138,7 +138,7 @@ async def _execute(
     pipeline = await made.pipeline()
     require_no_input(pipeline)
     outcome.pipeline = pipeline
-    progress = Progress(pipeline.name, outcome.stage_names, outcome.context)
+    progress = Progress(pipeline.name, pipeline.stages, outcome.context)
     with progress.show(quiet=options.quiet), signals.cancelling(progress) as scope:
         result = await pipeline.execute(None, context=outcome.context, workers=options.workers, **durability)
         outcome.result, outcome.error = result, result.error

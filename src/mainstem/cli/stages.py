@@ -12,6 +12,9 @@ from rich.text import Text
 from mainstem.cli.escape import printable
 from mainstem.cli.tables import number_column, plain_table
 from mainstem.context import PipelineContext, StageProgress
+from mainstem.progress.figures import StageFigures, rate_of
+from mainstem.progress.words import format_duration as format_duration
+from mainstem.progress.words import format_per_second
 from mainstem.result import StageResult
 
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "stopped", "not run"]
@@ -66,19 +69,31 @@ def stage_table(rows: Sequence[StageRow], *, live: bool) -> Table:
         Column("stage", overflow="fold", min_width=12), *map(number_column, names), Column("", no_wrap=True)
     )
     for row in rows:
-        table.add_row(Text(printable(row.name)), *_numbers(row, live), Text(row.state, style=_STYLES[row.state]))
+        cells = _numbers(row, [format_rate(row.progress)] if live else [])
+        table.add_row(Text(printable(row.name)), *cells, Text(row.state, style=_STYLES[row.state]))
     return table
 
 
-def _numbers(row: StageRow, live: bool) -> list[Text]:
+def live_table(figures: Sequence[StageFigures]) -> Table:
+    """Make the table of the stages of a run that goes on: with their rates, and what they wait on."""
+    names = ["in", "out", "filtered", "rejected", "rate", "time"]
+    columns = [Column("", no_wrap=True), Column("waiting on", no_wrap=True)]
+    table = plain_table(Column("stage", overflow="fold", min_width=12), *map(number_column, names), *columns)
+    for each in figures:
+        counts = StageProgress(
+            each.records_in, each.records_passed, each.records_filtered, each.records_failed, each.duration_ms
+        )
+        cells = _numbers(StageRow(each.name, each.state, counts), [format_per_second(each.rate)])
+        state = Text(each.state, style=_STYLES[each.state])
+        table.add_row(Text(printable(each.name)), *cells, state, Text(each.waiting_on, style="dim"))
+    return table
+
+
+def _numbers(row: StageRow, rate: Sequence[str]) -> list[Text]:
     counts = row.progress
-    columns = 6 if live else 5
-    if row.state in ("waiting", "not run"):
-        return [Text("")] * columns
-    if row.state == "running" and not counts.records_in:
-        return [Text("")] * columns  # it is at its first chunk
-    rate = [Text(format_rate(counts))] if live else []
-    return [*count_cells(counts), *rate, Text(format_duration(counts.duration_ms))]
+    if row.state in ("waiting", "not run") or (row.state == "running" and not counts.records_in):
+        return [Text("")] * (5 + len(rate))  # it has not begun, or is at its first chunk
+    return [*count_cells(counts), *map(Text, rate), Text(format_duration(counts.duration_ms))]
 
 
 def count_cells(counts: StageProgress, style: str = "") -> list[Text]:
@@ -93,30 +108,4 @@ def count_cells(counts: StageProgress, style: str = "") -> list[Text]:
 
 def format_rate(counts: StageProgress) -> str:
     """Format records per second of the time spent in the stage; nothing before there are any."""
-    if not counts.records_in or not counts.duration_ms:
-        return ""
-    rate = counts.records_in / counts.duration_ms * 1000
-    for unit, size in (("M", 1e6), ("k", 1e3)):
-        if rate >= size:
-            return f"{_three_digits(rate / size)}{unit}/s"
-    return f"{_three_digits(rate)}/s"
-
-
-def _three_digits(number: float) -> str:
-    return f"{number:,.0f}" if number >= 100 else f"{number:.1f}"
-
-
-def format_duration(milliseconds: float) -> str:
-    """Format a duration to about three digits."""
-    if milliseconds < 1:
-        return f"{milliseconds:.2f} ms"
-    if milliseconds < 1000:
-        return f"{milliseconds:.0f} ms"
-    seconds = milliseconds / 1000
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {seconds:02} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min"
+    return format_per_second(rate_of(counts))

@@ -35,6 +35,11 @@ class _Member(Protocol):
     def unused_data(self) -> bytes: ...
 
 
+def is_compressed(start: bytes) -> bool:
+    """Say whether a file that begins so is compressed."""
+    return any(start.startswith(magic) for magic in _MAGIC)
+
+
 def check_compression(compression: object, max_decompressed_bytes: object) -> None:
     """Check the options of a source.
 

@@ -104,6 +104,13 @@ class CsvSink(SinkStage[Any]):
     def replaces(self) -> bool:
         return True
 
+    @property
+    def durable_refusal(self) -> str:
+        return self._file.durable_refusal
+
+    async def check_access(self) -> str:
+        return await self._file.check_access()
+
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
         pending = self._file.pending()
         transaction = _CsvTransaction(pending, context, self.name, self._delimiter, self._continue_on_error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -24,6 +24,7 @@ from mainstem.connect.duckdb_session import (
 from mainstem.connect.table_plan import Batch, TablePlan
 from mainstem.connect.table_target import TableTarget
 from mainstem.endpoints import Claim
+from mainstem.errors import ConnectError
 
 
 class DuckdbTable(TableTarget[DuckdbLoad]):
@@ -51,6 +52,19 @@ class DuckdbTable(TableTarget[DuckdbLoad]):
 
     def errors(self) -> AbstractContextManager[None]:
         return duckdb_errors(self.url)
+
+    async def reach(self) -> str:
+        return await run_sync(self._reach)
+
+    def _reach(self) -> str:
+        path = self._path.absolute()
+        if path.exists():
+            with duckdb_errors(self.url), closing(import_duckdb().connect(str(path), read_only=True)) as connection:
+                columns = duckdb_columns.find_columns(connection, self.plan.table, self.plan.key)
+            return "there is no such table yet" if columns is None else f"the table has {len(columns)} columns"
+        if not path.parent.is_dir():
+            raise ConnectError(f"cannot open {self.url}: there is no folder {path.parent}; make it, or check the path")
+        return "there is no such file yet"
 
     async def begin(self, batch: Batch | None) -> DuckdbLoad:
         # Before the file is opened, for that is done in the base, which lets go of it if the load cannot begin.

@@ -10,8 +10,10 @@ from typing import Any, ClassVar, Generic, Protocol
 from anyio.to_thread import run_sync
 from typing_extensions import ParamSpec, TypeVar
 
+from mainstem.connect.file_shares import FileShares
 from mainstem.connect.locations import FilePaths, Locations
 from mainstem.connect.rejects import Reject, settle_rejects
+from mainstem.connect.remote_file import without_secrets
 from mainstem.connect.stored_file import StoredFile
 from mainstem.context import PipelineContext
 from mainstem.datasets import Dataset
@@ -22,6 +24,10 @@ from mainstem.options import check_count
 T = TypeVar("T")
 P = ParamSpec("P")
 V = TypeVar("V")
+
+
+_LOOKED_AT = 100
+"""Files of which it is seen whether they may be read, before they are: each is asked for by itself."""
 
 
 class FileReader(Protocol):
@@ -52,7 +58,7 @@ class FileSource(SourceStage[T, Output_co], Generic[T, Output_co]):
         name: The stage's name in reports.
     """
 
-    not_in_shape: ClassVar[frozenset[str]] = frozenset(("limit",))
+    not_in_shape: ClassVar[frozenset[str]] = frozenset(("limit", "shares"))
     _in_threads: bool = False
     """Whether reading takes so long that others must go on meanwhile, even if the file is local."""
 
@@ -68,6 +74,8 @@ class FileSource(SourceStage[T, Output_co], Generic[T, Output_co]):
         self._locations = Locations(path, storage_options, partitions=partitions)
         self._has_partitions = partitions
         self._continue_on_error = continue_on_error
+        self._shares: FileShares | None = None
+        """The sizes of the files, once somebody has asked how far a run is."""
         if name is not None:
             self.name = name
 
@@ -88,6 +96,25 @@ class FileSource(SourceStage[T, Output_co], Generic[T, Output_co]):
 
     async def fingerprint(self) -> Mapping[str, Any] | None:
         return await run_sync(self._locations.fingerprint, abandon_on_cancel=not self._locations.is_local)
+
+    def share_before(self, position: Position) -> float | None:
+        if not self._locations.is_local:
+            return None
+        if self._shares is None:
+            files, are_several = self._locations.find()
+            self._shares = FileShares(files, are_several=are_several)
+        return self._shares.before(position)
+
+    async def check_access(self) -> str:
+        def look() -> str:
+            files, _ = self._locations.find()
+            size = sum(file.size() for file in files[:_LOOKED_AT])
+            found = f"{size:,} bytes" if len(files) == 1 else f"{len(files):,} files of {size:,} bytes"
+            if len(files) > _LOOKED_AT:
+                found = f"{len(files):,} files, the first {_LOOKED_AT} of them of {size:,} bytes"
+            return f"{without_secrets(self._locations.name)}: {found}"
+
+        return await run_sync(look, abandon_on_cancel=not self._locations.is_local)
 
     async def read(
         self, context: PipelineContext, *, start: Position | None = None, chunk_size: int = CHUNK_SIZE

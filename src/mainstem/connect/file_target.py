@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
+from anyio.to_thread import run_sync
+
 from mainstem.connect.file_batches import BatchPart, Convert, FileBatches
-from mainstem.connect.files import FilePath, local_path
+from mainstem.connect.files import FilePath, file_errors, local_path
 from mainstem.connect.locations import is_url, remote_place
 from mainstem.connect.object_batches import ObjectBatches, ObjectPart
 from mainstem.connect.packing import is_packed
-from mainstem.connect.pending_file import PendingFile
+from mainstem.connect.pending_file import PendingFile, writable_target
 from mainstem.connect.pending_upload import PendingUpload
 from mainstem.datasets import Dataset, file_dataset
 from mainstem.endpoints import Claim
+from mainstem.errors import ConnectError
 from mainstem.secrets import redact_url
+
+_LISTED = 10_000
+"""Files of a folder among which one is looked for."""
 
 Pending: TypeAlias = PendingFile | PendingUpload
 """A file in the making."""
@@ -82,3 +90,36 @@ class FileTarget:
             ConnectError: If it cannot be written there.
         """
         return PendingFile(self._path) if self._is_local else PendingUpload(self._url, self._options)
+
+    @property
+    def durable_refusal(self) -> str:
+        """Why a durable run cannot write it; empty if it can."""
+        if self._is_local or remote_place(self._url, self._options)[0].has_conditions:
+            return ""
+        return f"{self.shown} is in a store that knows no conditional writes, as s3, gs and az do"
+
+    async def check_access(self) -> str:
+        """See that it can be written there, as far as that can be seen without writing; say what is there now.
+
+        Raises:
+            ConnectError: If it cannot.
+        """
+        return await run_sync(self._look, abandon_on_cancel=not self._is_local)
+
+    def _look(self) -> str:
+        if not self._is_local:
+            store, path = remote_place(self._url, self._options)
+            folder = path.rpartition("/")[0]
+            there = any(each == path for each in islice(store.list(folder), _LISTED))
+            now = "the file is there, and is replaced" if there else "the file is new"
+            return f"the store can be listed; {now}; whether it may be written shows by writing"
+        with file_errors(self._path, "write"):
+            target = writable_target(self._path)
+            around = target.parent
+            if not around.is_dir():
+                raise FileNotFoundError
+            if not os.access(around, os.W_OK | os.X_OK):
+                raise ConnectError(
+                    f"cannot write {self._path}: permission denied; check the rights of the folder {around}"
+                )
+            return f"the file of {target.stat().st_size:,} bytes is replaced" if target.exists() else "the file is new"

@@ -112,6 +112,13 @@ class FrameFileSink(SinkStage[Any]):
         write_streams(streams, writer)
         self.end(writer)
 
+    @property
+    def durable_refusal(self) -> str:
+        return self._file.durable_refusal
+
+    async def check_access(self) -> str:
+        return await self._file.check_access()
+
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
         return _FrameTransaction(self, self._file.pending(), context)
 

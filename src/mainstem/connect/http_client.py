@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Auth: TypeAlias = "tuple[str, str] | httpx.Auth"
 """User and password, or one of httpx's ways to authenticate."""
 
+NO_HEAD = frozenset((405, 501))
+"""What services answer that take no ``HEAD``."""
 _MOST_REDIRECTS = 10
 _SHOWN_BYTES = 2048
 _ADVICE = {
@@ -165,8 +167,24 @@ class ServiceClient:
             answer = await self._ask_once(url)
             if isinstance(answer, Answer):
                 return answer
+            assert not isinstance(answer, int)
             url = answer
         raise ConnectError(f"{self._shown(url)}: more than {_MOST_REDIRECTS} redirects, one after the other")
+
+    async def ask_for_head(self, url: httpx.URL) -> int:
+        """Ask what the answer would be, without its body.
+
+        Returns:
+            The status of the answer: of a success, of a redirect, or one of ``NO_HEAD``.
+
+        Raises:
+            ConnectionLostError: If the same may succeed later.
+            ConnectError: If the service refuses.
+        """
+        if self._options.limit is not None:
+            await self._options.limit.pass_one()
+        answer = await self._ask_once(url, "HEAD")
+        return answer if isinstance(answer, int) else 200
 
     def _check_origin(self, url: httpx.URL, who: str) -> None:
         if url.scheme not in ("http", "https") or not url.host:
@@ -177,14 +195,14 @@ class ServiceClient:
                 "that URL, or allow it with other_origins=True (it is sent neither headers nor auth)"
             )
 
-    async def _ask_once(self, url: httpx.URL) -> Answer | httpx.URL:
-        """Return the answer, or where it is to be had."""
+    async def _ask_once(self, url: httpx.URL, method: str = "GET") -> Answer | httpx.URL | int:
+        """Return the answer, or where it is to be had; of another method than ``GET`` the status alone."""
         import httpx
 
         options = self._options
         try:
             with anyio.fail_after(options.timeout):
-                return await self._exchange(url)
+                return await self._exchange(url, method)
         except TimeoutError as error:
             raise ConnectionLostError(
                 f"{self._shown(url)}: no complete answer within {options.timeout:g} s; raise timeout, or ask for fewer "
@@ -195,16 +213,18 @@ class ServiceClient:
         except ConnectError as error:  # of the body
             raise _like(error, f"{self._shown(url)}: {options.discretion.show(str(error))}") from error
 
-    async def _exchange(self, url: httpx.URL) -> Answer | httpx.URL:
+    async def _exchange(self, url: httpx.URL, method: str) -> Answer | httpx.URL | int:
         options = self._options
         is_home = same_origin(options.address, url)
         headers = {"accept": "application/json", **({name.lower(): value for name, value in options.headers.items()})}
         if not is_home:
             headers = {"accept": headers["accept"]}
         headers["accept-encoding"] = ACCEPTED
-        request = self._client.build_request("GET", url, headers=headers)
+        request = self._client.build_request(method, url, headers=headers)
         response = await self._client.send(request, stream=True, auth=options.auth if is_home else None)
         try:
+            if method == "HEAD" and (response.has_redirect_location or response.status_code in NO_HEAD):
+                return response.status_code
             if response.next_request is not None:
                 return self._redirected(response, response.next_request.url)
             if not response.is_success:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast, overload
 from typing_extensions import TypeVar
 
 from mainstem.connect.http_address import http_address
-from mainstem.connect.http_client import Auth, ServiceClient, service_options
+from mainstem.connect.http_client import NO_HEAD, Auth, ServiceClient, service_options
 from mainstem.connect.http_limit import RateLimit, RequestLimit
 from mainstem.connect.http_pages import Pages, SinglePage
 from mainstem.connect.http_reading import PagePosition, PageRead, PageReader
@@ -207,6 +207,17 @@ class HttpSource(SourceStage[T]):
             "records": getattr(records, "__qualname__", records),
             "pages": repr(self._pages),
         }
+
+    async def check_access(self) -> str | None:
+        client = ServiceClient(self._service)
+        try:
+            status = await client.ask_for_head(self._service.address)
+        finally:
+            await client.close()
+        where = self._service.discretion.show(str(self._service.address))
+        if status in NO_HEAD:
+            return f"{where} answers; it takes no HEAD request, so whether it takes the credentials shows by reading"
+        return f"{where} takes the request"
 
     def read_again(self, record: Any) -> T:
         return cast("T", self._json.read_again(record))

@@ -82,6 +82,13 @@ class JsonLinesSink(SinkStage[Any]):
     def replaces(self) -> bool:
         return True
 
+    @property
+    def durable_refusal(self) -> str:
+        return self._file.durable_refusal
+
+    async def check_access(self) -> str:
+        return await self._file.check_access()
+
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
         return _JsonLinesTransaction(self._file.pending(), context, self.name, self._continue_on_error)
 

@@ -9,6 +9,7 @@ from anyio.to_thread import run_sync
 from mainstem.connect import mysql_columns
 from mainstem.connect.mysql_load import MysqlLoad
 from mainstem.connect.mysql_progress import claim_run
+from mainstem.connect.mysql_reader import MysqlReader
 from mainstem.connect.mysql_session import open_session
 from mainstem.connect.sqlalchemy_engine import sqlalchemy_errors
 from mainstem.connect.table_plan import Batch, TablePlan
@@ -42,6 +43,14 @@ class MysqlTable(TableTarget[MysqlLoad]):
 
     def _open(self, batch: Batch | None) -> MysqlLoad:
         return MysqlLoad(open_session(self.url), self.url, self.plan, self._new_columns, batch)
+
+    def _open_reader(self) -> MysqlReader:
+        session = open_session(self.url)
+        try:
+            return MysqlReader(session, self.plan)
+        except BaseException:
+            session.close()
+            raise
 
     async def claim(self, claim: Claim) -> int:
         return await run_sync(self._claim, claim)

@@ -11,6 +11,7 @@ from anyio.to_thread import run_sync
 from mainstem.connect import postgres_columns
 from mainstem.connect.postgres_load import PostgresLoad
 from mainstem.connect.postgres_progress import claim_run
+from mainstem.connect.postgres_reader import PostgresReader
 from mainstem.connect.table_plan import Batch, TablePlan
 from mainstem.connect.table_target import TableTarget
 from mainstem.endpoints import Claim
@@ -59,6 +60,14 @@ class PostgresTable(TableTarget[PostgresLoad]):
 
     def _open(self, batch: Batch | None) -> PostgresLoad:
         return PostgresLoad(self._connect(), self.url, self.plan, self._new_columns, batch)
+
+    def _open_reader(self) -> PostgresReader:
+        connection = self._connect()
+        try:
+            return PostgresReader(connection, self.plan)
+        except BaseException:
+            connection.close()
+            raise
 
     async def claim(self, claim: Claim) -> int:
         return await run_sync(self._claim, claim)

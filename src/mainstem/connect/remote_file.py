@@ -155,6 +155,9 @@ class RemoteFile(StoredFile):
             raise
         return cast("BinaryIO", copy)
 
+    def size(self) -> int:
+        return self._store.info(self._path).size
+
     def fingerprint(self) -> Mapping[str, Any] | None:
         info = self._store.info(self._path)
         known: dict[str, Any] = {"path": self.key, "bytes": info.size, "changed": info.changed, "e_tag": info.e_tag}

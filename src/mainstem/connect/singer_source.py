@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from hashlib import sha256
+from shutil import which
 from typing import Any, cast, overload
 
 import anyio
@@ -160,6 +161,12 @@ class SingerSource(SourceStage[T]):
 
     def _hints(self) -> tuple[Any, Any]:
         return None, list_of(self._model or (dict[str, Any] if self._is_single else SingerRecord))
+
+    async def check_access(self) -> str:
+        found = which(self._command[0])
+        if found is None:
+            raise ConnectError(f"there is no program {self._command[0]!r}: install the tap, or check the command")
+        return f"the tap is {found}; whether its config is right shows by running it"
 
     async def fingerprint(self) -> Mapping[str, Any]:
         given = [_plain(self._config), _plain(self._catalog), _plain(self._state)]

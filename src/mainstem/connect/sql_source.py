@@ -196,6 +196,15 @@ class SqlSource(SourceStage[T]):
             }
         return found
 
+    async def check_access(self) -> str:
+        # Asking for no rows of it has the database check the query, its names and the rights, and read none.
+        query = f"SELECT * FROM ({self._query.rstrip().removesuffix(';')}\n) mainstem_check WHERE 1 = 0"
+        rows = self._backend.source(self._url, query, self._parameters, {})
+        async with aclosing(rows.read(PipelineContext())) as chunks:
+            async for _ in chunks:
+                pass
+        return f"{rows.place}: the query can be run"
+
     def read_again(self, record: Any) -> T:
         again: T = self._rows.read_again(record)
         return again

@@ -13,6 +13,7 @@ from mainstem.connect import sqlite_columns
 from mainstem.connect.sqlite import begin_writing, database_errors, database_path, open_database, when_unlocked
 from mainstem.connect.sqlite_load import SqliteLoad
 from mainstem.connect.sqlite_progress import claim_run
+from mainstem.connect.sqlite_reader import SqliteReader, reader_of
 from mainstem.connect.table_plan import Batch, TablePlan
 from mainstem.connect.table_target import TableTarget
 from mainstem.endpoints import Claim
@@ -51,6 +52,9 @@ class SqliteTable(TableTarget[SqliteLoad]):
     def _open(self, batch: Batch | None) -> SqliteLoad:
         connection = open_database(self.url, create=batch is None)
         return SqliteLoad(connection, self.url, self.plan, self._new_columns, batch)
+
+    def _open_reader(self) -> SqliteReader:
+        return reader_of(self.url, self._path, self.plan)
 
     async def _begin(self, load: SqliteLoad) -> None:
         await when_unlocked(load.connection, load.begin)

@@ -115,6 +115,14 @@ class StoredFile(ABC):
         """
 
     @abstractmethod
+    def size(self) -> int:
+        """Return its size in bytes, having seen that it may be read; 0 of a pipe or device.
+
+        Raises:
+            ConnectError: If it is not there, or may not be read.
+        """
+
+    @abstractmethod
     def fingerprint(self) -> Mapping[str, Any] | None:
         """Return plain JSON values that are others if the file is another; ``None`` if that cannot be told.
 
@@ -158,6 +166,14 @@ class LocalFile(StoredFile):
     def open_anywhere(self) -> BinaryIO:
         with self.errors("read"):
             return cast("BinaryIO", self.path.open("rb"))
+
+    def size(self) -> int:
+        with self.errors("read"):
+            status = self.path.stat()
+            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+                return 0  # a pipe is not opened: that would wait for who writes to it
+            with self.path.open("rb"):
+                return status.st_size
 
     def fingerprint(self) -> Mapping[str, Any] | None:
         return file_fingerprint(self.path)

@@ -13,7 +13,9 @@ from mainstem.connect.record_type import model_of
 from mainstem.connect.rejects import settle_rejects
 from mainstem.connect.sqlite_table import SqliteTable
 from mainstem.connect.table_columns import key_of
+from mainstem.connect.table_diff import TableChanges, TableDiff
 from mainstem.connect.table_load import TableLoad
+from mainstem.connect.table_look import TableLook
 from mainstem.connect.table_plan import PROGRESS_TABLE, Batch, Mode, OnNewColumn, TablePlan
 from mainstem.connect.table_target import TableTarget
 from mainstem.context import PipelineContext
@@ -179,6 +181,40 @@ class TableSink(SinkStage[T_contra]):
     def locked_file(self) -> Path | None:
         return self._table.locked_file
 
+    async def check_access(self) -> str | None:
+        look = await self.look()
+        if look is None:
+            return await self._table.reach()
+        if look.refusal:
+            raise ConnectError(f"{self.target}: {look.refusal}")
+        return f"the table has {len(look.columns)} columns" if look.exists else "there is no such table yet"
+
+    async def look(self, record_type: type[Any] | None = None) -> TableLook | None:
+        """See what a load would find, and do to the table itself: nothing is changed.
+
+        Args:
+            record_type: What the records are, if the sink was not told; ``None`` if that is not known.
+
+        Returns:
+            What was seen; ``None`` of DuckDB.
+
+        Raises:
+            ConnectError: If the database cannot be reached or opened.
+        """
+        return await self._table.look(record_type)
+
+    async def begin_diff(self, context: PipelineContext) -> TableDiffTransaction[T_contra] | None:
+        """Begin what a preview does in the place of a load: SQLite and PostgreSQL say what it would change.
+
+        Returns:
+            A transaction that writes nothing, with the changes; ``None`` of other databases.
+
+        Raises:
+            ConnectError: If the database cannot be opened, or the table does not fit.
+        """
+        diff = await self._table.begin_diff()
+        return None if diff is None else TableDiffTransaction(self._table, diff, context, self.name)
+
     async def begin(self, context: PipelineContext) -> SinkTransaction[T_contra]:
         return await self._begin(context, None)
 
@@ -245,3 +281,11 @@ class _TableTransaction(SinkTransaction[T_contra]):
     async def abort(self) -> None:
         with self._table.errors():
             await run_sync(self._load.abort)
+
+
+class TableDiffTransaction(_TableTransaction[T_contra]):
+    """What ``begin_diff`` gives: a load that writes nothing, and knows what it would have changed."""
+
+    def __init__(self, table: TableTarget[Any], diff: TableDiff[Any], context: PipelineContext, stage: str) -> None:
+        super().__init__(table, diff, context, stage)
+        self.changes: TableChanges = diff.changes

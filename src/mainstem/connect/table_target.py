@@ -11,8 +11,11 @@ import anyio
 from anyio.to_thread import run_sync
 
 from mainstem.connect.table_columns import Dialect
+from mainstem.connect.table_diff import TableDiff
 from mainstem.connect.table_load import TableLoad
+from mainstem.connect.table_look import TableLook, look_at_table
 from mainstem.connect.table_plan import Batch, TablePlan
+from mainstem.connect.table_reader import TableReader
 from mainstem.endpoints import Claim
 from mainstem.records import field_hints
 from mainstem.secrets import redact_url
@@ -36,6 +39,7 @@ class TableTarget(ABC, Generic[L]):
     def __init__(self, url: str, plan: TablePlan, dialect: Dialect[Any]) -> None:
         self.url = url
         self.plan = plan
+        self.dialect = dialect
         dialect.check_identifier("the name of a table", plan.table)
         for each in plan.key:
             dialect.check_identifier("the name of a key column", each)
@@ -83,6 +87,67 @@ class TableTarget(ABC, Generic[L]):
 
     async def _begin(self, load: L) -> None:
         await run_sync(load.prepare)
+
+    async def begin_diff(self) -> TableDiff[Any] | None:
+        """Open the database without the right to change it, to see what a load would do.
+
+        Returns:
+            What compares records with the table; ``None`` if there is nothing that can for this kind of database.
+
+        Raises:
+            ConnectError: If the database cannot be opened, or the table does not fit.
+        """
+        with self.errors():
+            reader = await run_sync(self._open_reader)
+        if reader is None or not reader.compares_rows:
+            if reader is not None:
+                await run_sync(reader.close)
+            return None
+        diff: TableDiff[Any] = TableDiff(reader, redact_url(self.url), self.plan, self._new_columns)
+        try:
+            with self.errors():
+                await run_sync(diff.prepare)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await run_sync(diff.abort)
+            raise
+        return diff
+
+    def _open_reader(self) -> TableReader[Any] | None:
+        """Open the database for looking at it only; ``None`` if nobody has written what does so for its kind."""
+        return None
+
+    async def reach(self) -> str | None:
+        """See that the database can be reached, where nothing can ``look`` at its tables.
+
+        Raises:
+            ConnectError: If it cannot.
+        """
+        return None
+
+    async def look(self, record_type: type[Any] | None) -> TableLook | None:
+        """See what a load of such records would find, and do to the table itself.
+
+        Args:
+            record_type: What the records are; the sink's own record type counts more. ``None`` if that is not known.
+
+        Returns:
+            What was seen; ``None`` if there is nothing that can look at this kind of database.
+
+        Raises:
+            ConnectError: If the database cannot be opened.
+        """
+        with self.errors():
+            return await run_sync(self._look, record_type)
+
+    def _look(self, record_type: type[Any] | None) -> TableLook | None:
+        reader = self._open_reader()
+        if reader is None:
+            return None
+        try:
+            return look_at_table(reader, redact_url(self.url), self._new_columns, record_type)
+        finally:
+            reader.close()
 
     @abstractmethod
     async def claim(self, claim: Claim) -> int:

@@ -256,6 +256,7 @@ async def read_source(
                 break
             source.account(len(chunk.records), chunk.records_failed, spent)
             source.position, source.wants_commit = chunk.position, chunk.wants_commit
+            source.progress.position = chunk.position
             records: Any = chunk.records
             # A turn before the chunk is handed over, not after it: a source that reads in a thread is to begin the
             # next read before whoever takes this chunk keeps the event loop busy with it.

@@ -53,6 +53,7 @@ class HandOff:
                     self._taker.queue_depth = max(
                         self._taker.queue_depth, lying.current_buffer_used + lying.tasks_waiting_send
                     )
+                    self._taker.idle = "input"
                 started = perf_counter()
                 try:
                     chunk = await receive.receive()
@@ -61,6 +62,7 @@ class HandOff:
                 finally:
                     if self._taker is not None:
                         self._taker.waiting_ms += (perf_counter() - started) * 1000
+                        self._taker.idle = ""
                 yield chunk
             if self._error is not None:
                 raise self._error
@@ -76,9 +78,12 @@ class HandOff:
                 async with closing(self._chunks) as chunks:
                     async for chunk in chunks:
                         started = perf_counter()
+                        if self._giver is not None:
+                            self._giver.idle = "output"
                         await send.send(chunk)
                         if self._giver is not None:
                             self._giver.blocked_ms += (perf_counter() - started) * 1000
+                            self._giver.idle = ""
         except anyio.get_cancelled_exc_class() as cancelled:
             self._error = (
                 cancelled  # not of this scope: the event loop ends, or the generator awaited what was cancelled

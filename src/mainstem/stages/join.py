@@ -208,6 +208,11 @@ class JoinStage(StatefulStage[T_contra, Output_co]):
         if name is not None:
             self.name = name
 
+    @property
+    def reference_stage(self) -> PipelineStage[Any, Any] | None:
+        """The stage that gives the reference; ``None`` if that was a collection."""
+        return self._source
+
     def _index_of(self, reference: Any) -> ReferenceIndex:
         if self._own_reference_key and isinstance(reference, Mapping):
             raise TypeError("the reference of JoinStage is a mapping, which has its keys: leave reference_key out")
