@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mainstem"
 
 FLOORS = [
-    ["clock", "errors", "faults", "ids", "options", "own_frames", "side_by_side"],
+    ["clock", "errors", "faults", "ids", "options", "own_frames", "printable", "side_by_side"],
     ["frame_data"],
     ["accounting", "events", "records", "reject_limit", "retry", "secrets", "take_all", "type_hints", "workers"],
     ["context", "postgres", "typecheck"],
@@ -34,6 +34,7 @@ FLOORS = [
     ["pipeline"],
     ["etl"],
     ["__init__"],
+    ["web"],
     ["cli", "testing"],
     ["__main__"],
 ]

@@ -7,16 +7,16 @@ never sent. Rich markup is not interpreted anywhere: not by the consoles, and no
 from __future__ import annotations
 
 import os
-import re
-from unicodedata import category
 
 from rich.console import Console
 from rich.pretty import pretty_repr
 
+from mainstem.printable import printable, printable_lines, shorten
+
+__all__ = ["plain_console", "printable", "printable_lines", "represent", "shorten"]
+
 _FILE_WIDTH = 120
 """Columns where nobody says how many there are: in a file, a pipe, a log."""
-
-_ORDINARY = re.compile(r"[ -~]*")
 
 
 def plain_console(*, stderr: bool = False) -> Console:
@@ -25,31 +25,6 @@ def plain_console(*, stderr: bool = False) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _FILE_WIDTH
     return console
-
-
-def printable(text: str) -> str:
-    """Return ``text`` as one line in which every character that is not to be seen as itself is escaped.
-
-    Example:
-        >>> print(printable("a\\x1b[31mb"))
-        a\\x1b[31mb
-    """
-    if _ORDINARY.fullmatch(text):
-        return text
-    return "".join(
-        each if each.isprintable() or category(each) == "Zs" else each.encode("unicode_escape").decode("ascii")
-        for each in text
-    )
-
-
-def printable_lines(text: str) -> list[str]:
-    """Return the lines of ``text``, each printable."""
-    return [printable(line) for line in text.split("\n")]
-
-
-def shorten(text: str, length: int) -> str:
-    """Cut ``text`` if it is longer than ``length``, and say how much was cut."""
-    return text if len(text) <= length else f"{text[:length]}… ({len(text) - length:,} more characters)"
 
 
 def represent(value: object, *, length: int) -> str:
