@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mainstem"
 
 FLOORS = [
-    ["clock", "errors", "faults", "ids", "options", "own_frames", "printable", "side_by_side"],
+    ["clock", "durations", "errors", "faults", "ids", "options", "own_frames", "printable", "side_by_side"],
     ["frame_data"],
     ["accounting", "events", "records", "reject_limit", "retry", "secrets", "take_all", "type_hints", "workers"],
     ["context", "postgres", "typecheck"],
