@@ -111,6 +111,7 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             # Where any port will do, all have the one that the first was given.
             chosen = listening[0].getsockname()[1] if len(listening) > 1 else address[1]
             each.bind((address[0], chosen, *address[2:]))
+            each.listen()  # from now on whoever opens the address that is printed waits, and is not refused
     except OSError as error:
         for each in listening:
             each.close()

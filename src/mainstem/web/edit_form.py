@@ -13,6 +13,7 @@ from mainstem.errors import MainstemError, NotEncodableError, RejectError, Store
 from mainstem.records import field_hints
 from mainstem.secrets import SHOWN
 from mainstem.store.codec import decode, encode
+from mainstem.store.data_classes import kind_of
 from mainstem.store.model import RejectRecord
 from mainstem.typecheck import bears, show
 from mainstem.web.record_view import without_secrets
@@ -49,6 +50,10 @@ class FormField:
     def key(self) -> str:
         """Its name in the form."""
         return f"f.{self.name}"
+
+    @property
+    def kind_in_words(self) -> str:
+        return _IN_WORDS.get(self.kind, self.kind)
 
     @property
     def rows(self) -> int:
@@ -119,9 +124,8 @@ def _can_be_fields(plain: Any, reject: RejectRecord, *, is_record: bool) -> bool
     if reject.edited is None and not reject.is_exact:
         return False
     # A dictionary with other keys than texts is marked, and so is anything that is no dictionary.
-    return is_record or (
-        isinstance(record_of(reject), dict) and not any(name.startswith("~") for name in cast("dict[str, Any]", plain))
-    )
+    names: Iterable[str] = cast("dict[str, Any]", plain)
+    return is_record or (isinstance(record_of(reject), dict) and not any(name.startswith("~") for name in names))
 
 
 def _left_out(reject: RejectRecord, names: Iterable[str]) -> set[str]:
@@ -189,8 +193,7 @@ def _check_field(reject: RejectRecord, each: FormField, text: str, checked: Chec
         checked.errors[each.key] = str(error)
         return
     checked.changed[each.name] = value
-    kind: type[Any] = type(record_of(reject))
-    hint = (field_hints(kind) or {}).get(each.name)
+    hint = (field_hints(kind_of(record_of(reject))) or {}).get(each.name)
     if hint is not None and not bears(value, hint):
         checked.errors[each.key] = f"it is to be {show(hint)}, and this is {_article(type(value).__name__)}"
     elif type(value) is not type(each.value) and not each.is_secret and each.value is not None:
@@ -207,7 +210,7 @@ def _value(each: FormField, text: str) -> Any:
 
 _IN_WORDS = {
     "str": "a text",
-    "NoneType": "nothing",
+    "NoneType": "nothing yet",
     "int": "a whole number",
     "float": "a number",
     "bool": "true or false",

@@ -69,6 +69,7 @@ def show_run(visit: Visit) -> Response:
         "kinds": visit.read(reject_kinds, record.run) if record.rejects else [],
         "replays_run": None if of is None else visit.read(run_number, record.pipeline, of),
         "code": None if code is None else str(code),
+        "plot": None,
         "job": visit.site.replays.of(record.run),
         "waiting": {each.value: record.rejects.get(each, 0) for each in RejectState},
         "live": f"/events?run={record.run}",
