@@ -39,7 +39,7 @@ class RunsAsked:
     """Which runs are asked for; what is ``None`` does not matter.
 
     Attributes:
-        text: What the name of the run or of its pipeline contains, in either case.
+        text: What the name of the run or of its pipeline contains; ASCII letters in either case.
         status: Where it stands, as the store says it.
         before: Only those with a smaller number, for reading on; the latest come first.
         limit: How many, at most.
@@ -60,7 +60,7 @@ class RejectsAsked:
         stage: The stage's name.
         code: The code.
         state: The state.
-        text: What the message or the record contains, in either case.
+        text: What the message or the texts in the record contain; ASCII letters in either case.
         past: Only those that come after the one of this number, for reading on.
         limit: How many, at most.
     """

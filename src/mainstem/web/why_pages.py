@@ -43,13 +43,14 @@ def explain(visit: Visit) -> Response:
         return _page(visit, record, 422, problem="say which record is meant: by its position, or by field=value")
     try:
         where = None if key is None else has_value(key)
-        return _page(visit, record, **anyio.run(_explain, visit, record, code, position, where))
+        found = anyio.run(_explain, visit, record, code, position, where)
     except (MainstemError, ValueError) as error:
         return _page(visit, record, 422, problem=str(error))
     except TimeoutError:
         return _page(visit, record, 422, problem=f"the record was not found within {SECONDS:.0f} s: mainstem why")
     except Exception as error:  # the pipeline's code may raise anything
         return _page(visit, record, 422, problem=describe_error(error))
+    return _page(visit, record, **found)
 
 
 def _page(visit: Visit, record: RunRecord, status: int = 200, **more: Any) -> Response:
@@ -91,7 +92,7 @@ def _shown(trace: RecordTrace, secrets: Secrets, target: str) -> dict[str, Any]:
         }
         for each in trace.steps
     ]
-    return {"trace": trace, "record": record, "steps": steps, "in_target": target}
+    return {"trace": trace, "shown": record, "steps": steps, "in_target": target}
 
 
 def _show(secrets: Secrets, record: Any) -> str:
