@@ -67,7 +67,8 @@ def moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
 
 
-def _some_moment(seconds: float) -> datetime:
+def some_moment(seconds: float) -> datetime:
+    """Return a time that is there as an aware one in UTC."""
     return datetime.fromtimestamp(seconds, timezone.utc)
 
 
@@ -113,8 +114,8 @@ def _run_record(
         is_live=owner_at_work(status, beat, lease, owner, now=now) is not None,
         epoch=epoch,
         owner=owned_by,
-        started_at=_some_moment(started),
-        updated_at=_some_moment(beat),
+        started_at=some_moment(started),
+        updated_at=some_moment(beat),
         ended_at=moment(ended),
         committed=committed,
         counts=counts,
@@ -170,7 +171,7 @@ def _reject_record(row: Sequence[Any]) -> RejectRecord:
         is_exact=bool(is_exact),
         is_redacted=bool(is_redacted),
         attempts=attempts,
-        at=_some_moment(at),
+        at=some_moment(at),
         state=RejectState(state),
         edited=edited,
         replays=replays,

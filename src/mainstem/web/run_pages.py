@@ -11,6 +11,8 @@ from starlette.responses import Response
 from mainstem.durable.run_states import INTERRUPTED, host_of, records_read, replayed_run, state_of
 from mainstem.store.model import RejectState, RunRecord, RunStatus
 from mainstem.store.pages import RunsAsked, reject_kinds, run_number, run_page
+from mainstem.store.progress import read_progress
+from mainstem.web.plot import plot_of
 from mainstem.web.reject_pages import replayable_states
 from mainstem.web.run_graph import graph_of
 from mainstem.web.run_words import events_of, where_time_went
@@ -69,7 +71,7 @@ def show_run(visit: Visit) -> Response:
         "kinds": visit.read(reject_kinds, record.run) if record.rejects else [],
         "replays_run": None if of is None else visit.read(run_number, record.pipeline, of),
         "code": None if code is None else str(code),
-        "plot": None,
+        "plot": plot_of(record.started_at, visit.read(read_progress, record.run)),
         "job": visit.site.replays.of(record.run),
         "waiting": {each.value: record.rejects.get(each, 0) for each in RejectState},
         "live": f"/events?run={record.run}",
