@@ -12,7 +12,7 @@ from mainstem.durations import format_duration
 from mainstem.store.progress import ProgressPoint
 
 WIDTH, HEIGHT = 960, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 16, 32
+_LEFT, _RIGHT, _TOP, _BOTTOM = 12, 12, 32, 32
 _SHORTEST = 0.001
 
 
@@ -55,6 +55,7 @@ class Plot:
 
 def plot_of(began: datetime, points: Sequence[ProgressPoint]) -> Plot | None:
     """Return the plot of a run; ``None`` if there is too little to be seen."""
+    points = _without_end(points)
     if len(points) < 2:
         return None
     rates = [
@@ -75,11 +76,23 @@ def plot_of(began: datetime, points: Sequence[ProgressPoint]) -> Plot | None:
     return Plot(
         line=line,
         area=f"{corners[0][0]:.1f},{ground} {line} {corners[-1][0]:.1f},{ground}",
-        across=[Tick(x(lasted * part / 4), format_duration(lasted * part / 4 * 1000)) for part in range(5)],
+        across=[Tick(x(lasted * part / 4), _time(lasted * part / 4)) for part in range(5)],
         up=[Tick(y(highest * part / 2), f"{highest * part / 2:,.0f}/s") for part in range(3)],
         text=f"{points[-1].records / lasted:,.0f} records a second on average over {format_duration(lasted * 1000)}, "
         f"{max(rate for _, _, rate in rates):,.0f} at most",
     )
+
+
+def _without_end(points: Sequence[ProgressPoint]) -> Sequence[ProgressPoint]:
+    """Leave out batches at the end in which nothing was read any more."""
+    last = len(points)
+    while last > 1 and points[last - 1].records == points[last - 2].records:
+        last -= 1
+    return points[:last]
+
+
+def _time(seconds: float) -> str:
+    return format_duration(seconds * 1000) if seconds else "0 s"
 
 
 def _rate(earlier: ProgressPoint, later: ProgressPoint) -> float:
@@ -88,8 +101,8 @@ def _rate(earlier: ProgressPoint, later: ProgressPoint) -> float:
 
 
 def _ceiling(rate: float) -> float:
-    """Return the next larger of 1, 2, 5, 10, 20 and so on."""
+    """Return the next larger round number."""
     if rate <= 1:
         return 1.0
     power = 10.0 ** (ceil(log10(rate)) - 1)
-    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rate)
+    return next(power * factor for factor in (1, 1.5, 2, 3, 4, 6, 8, 10) if power * factor >= rate)
