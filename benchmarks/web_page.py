@@ -244,7 +244,7 @@ def slowdown(folder: Path, settings: Settings) -> list[Row]:
     run = load(url, store)
     run(file)
     alone, seen = list[float](), list[float]()
-    for number in range(settings.rounds):
+    for number in range(2 * settings.rounds):
         for times in (alone, seen) if number % 2 else (seen, alone):
             if times is alone:
                 times.append(_seconds(run, file))
@@ -252,17 +252,18 @@ def slowdown(folder: Path, settings: Settings) -> list[Row]:
                 with onlooker(store):
                     times.append(_seconds(run, file))
     ratios = [mine / theirs for mine, theirs in zip(seen, alone, strict=True)]
+    # The lowest times: others, who may be at work on this machine, can only add to them.
     return [
         Row(
             figure="a durable run",
             contestant="while the page is open",
             version="",
             records=count,
-            ratio=median(ratios),
+            ratio=min(seen) / min(alone),
             lowest=min(ratios),
             highest=max(ratios),
             clock="wall",
-            amount=median(seen) * 1e6 / count,
+            amount=min(seen) * 1e6 / count,
             unit="µs a record",
             targets=(Target(1.02),),
         )

@@ -26,11 +26,11 @@ from mainstem.store.rows import (
 )
 from mainstem.store.session import Session
 
-WINDOW = 20_000
+WINDOW = 10_000
 """Rows that a page looks at, at most."""
 MOST = 1_000
 """The largest count that is told exactly; one more stands for more."""
-GROUPED = 5_000
+GROUPED = 2_000
 """Rejects of a run whose kinds are counted."""
 
 

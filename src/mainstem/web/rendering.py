@@ -14,7 +14,7 @@ from mainstem.durable.run_states import state_of
 from mainstem.durations import format_duration
 from mainstem.printable import printable, printable_lines, shorten
 from mainstem.store.model import RunRecord
-from mainstem.store.pages import MOST
+from mainstem.store.pages import GROUPED, MOST, WINDOW
 
 HERE = Path(__file__).parent
 
@@ -66,6 +66,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    made.globals.update(window=WINDOW, grouped=GROUPED)
     made.filters.update(
         short=in_short,
         lines=lines,
