@@ -37,7 +37,7 @@ def without_secrets(reject: RejectRecord) -> RejectRecord:
     """Return a reject without what somebody has supplied for a secret field: that is for the pipeline alone."""
     if reject.edited is None or not reject.is_redacted:
         return reject
-    masked = _masked(json.loads(reject.record), json.loads(reject.edited))
+    masked = _masked(_read(reject.record), _read(reject.edited))
     return replace(reject, edited=json.dumps(masked, separators=(",", ":")))
 
 
