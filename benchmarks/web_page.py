@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import http.client
 import json
+import os
 import random
 import re
 import sqlite3
@@ -13,19 +14,18 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from threading import Thread
 from urllib.parse import quote, urlencode
 
 from benchmarks.by_hand.orders import write_orders
 from benchmarks.command import run_script
 from benchmarks.durable import load
 from benchmarks.measure import Settings
-from benchmarks.row import Row, Target
+from benchmarks.row import Clock, Row, Target
 from mainstem.store.sqlite import SqliteStore
 
 RUNS = 10_000
@@ -160,13 +160,13 @@ class Client:
 
 
 @contextmanager
-def served(file: Path) -> Generator[str]:
-    """Start ``mainstem ui`` in a process of its own, and give the address that it prints."""
+def served(file: Path) -> Generator[tuple[str, int]]:
+    """Start ``mainstem ui`` in a process of its own; give the address that it prints, and the process."""
     command = [sys.executable, "-m", "mainstem", "ui", "--store", str(file), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield process.stdout.readline().split()[-1]
+            yield process.stdout.readline().split()[-1], process.pid
         finally:
             process.terminate()
 
@@ -176,7 +176,7 @@ def answers(folder: Path, settings: Settings) -> list[Row]:
     runs, rejects = settings.records(RUNS), settings.records(REJECTS)
     file = folder / "runs.db"
     fill(file, max(20, runs), rejects)
-    with served(file) as url:
+    with served(file) as (url, _):
         several = pages(max(20, runs), rejects)
         rows = [_row(each.name, rejects, _times(url, [each], settings.rounds * ASKED)) for each in several]
         with ThreadPoolExecutor(AT_ONCE) as clients:
@@ -216,26 +216,35 @@ def _row(name: str, rejects: int, times: list[float]) -> Row:
 
 
 @contextmanager
-def onlooker(file: Path) -> Generator[None]:
-    """Open the page as a browser does: it is told when something happens, and asks for the runs again."""
-    with served(file) as url:
-        told, asks = Client(url), Client(url)
-        asks.ask("/")
+def onlooker(file: Path) -> Generator[int]:
+    """Open the page as a browser does, in a process of its own, and give the process of the page."""
+    with served(file) as (url, page):
+        command = [
+            sys.executable,
+            "-c",
+            "import sys; from benchmarks.web_page import look_on; look_on(sys.argv[1])",
+            url,
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as browser:
+            assert browser.stdout is not None
+            browser.stdout.readline()
+            yield page
+            browser.terminate()
 
-        def look_on() -> None:
-            with suppress(OSError, http.client.HTTPException):  # the server ends before the stream does
-                for line in told.events("/events"):
-                    if line.startswith(b"event: change"):
-                        asks.ask("/")
 
-        thread = Thread(target=look_on)
-        thread.start()
-        yield
-    thread.join()
+def look_on(url: str) -> None:
+    """Do what a browser does: it is told when something happens, and asks for the runs again."""
+    told, asks = Client(url), Client(url)
+    asks.ask("/")
+    for line in told.events("/events"):
+        if line.startswith(b"retry"):
+            print("looking on", flush=True)
+        elif line.startswith(b"event: change"):
+            asks.ask("/")
 
 
 def slowdown(folder: Path, settings: Settings) -> list[Row]:
-    """Measure how much longer a durable run takes while the page is open."""
+    """Measure what a durable run takes while the page is open, and what it takes alone."""
     store, url = folder / "store.db", f"sqlite:///{folder}/orders.db"
     SqliteStore(store).close()
     count = settings.records(ORDERS)
@@ -243,38 +252,58 @@ def slowdown(folder: Path, settings: Settings) -> list[Row]:
     write_orders(file, count)
     run = load(url, store)
     run(file)
-    alone, seen = list[float](), list[float]()
+    alone, seen = list[_Taken](), list[_Taken]()
     for number in range(2 * settings.rounds):
-        for times in (alone, seen) if number % 2 else (seen, alone):
-            if times is alone:
-                times.append(_seconds(run, file))
+        for is_seen in (False, True) if number % 2 else (True, False):
+            if is_seen:
+                with onlooker(store) as page:
+                    seen.append(_taken(run, file, page))
             else:
-                with onlooker(store):
-                    times.append(_seconds(run, file))
-    ratios = [mine / theirs for mine, theirs in zip(seen, alone, strict=True)]
-    # The lowest times: others, who may be at work on this machine, can only add to them.
+                alone.append(_taken(run, file, None))
     return [
-        Row(
-            figure="a durable run",
-            contestant="while the page is open",
-            version="",
-            records=count,
-            ratio=min(seen) / min(alone),
-            lowest=min(ratios),
-            highest=max(ratios),
-            clock="wall",
-            amount=min(seen) * 1e6 / count,
-            unit="µs a record",
-            targets=(Target(1.02),),
-        )
+        _compared("while the page is open", "wall", count, [each.wall for each in seen], [each.wall for each in alone]),
+        _compared("with what the page takes", "CPU", count, [each.cpu for each in seen], [each.cpu for each in alone]),
     ]
 
 
-def _seconds(run: Callable[[Path], int], file: Path) -> float:
+@dataclass(frozen=True)
+class _Taken:
+    """Seconds that a run took, and processor seconds, those of the page's process included."""
+
+    wall: float
+    cpu: float
+
+
+def _taken(run: Callable[[Path], int], file: Path, page: int | None) -> _Taken:
     gc.collect()
-    started = time.perf_counter()
+    before = 0.0 if page is None else _processor_seconds(page)
+    wall, processor = time.perf_counter(), time.process_time()
     run(file)
-    return time.perf_counter() - started
+    of_page = 0.0 if page is None else _processor_seconds(page) - before
+    return _Taken(time.perf_counter() - wall, time.process_time() - processor + of_page)
+
+
+def _processor_seconds(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _compared(contestant: str, clock: Clock, count: int, seen: list[float], alone: list[float]) -> Row:
+    """Compare the lowest times: others, who may be at work on this machine, can only add to them."""
+    ratios = [mine / theirs for mine, theirs in zip(seen, alone, strict=True)]
+    return Row(
+        figure="a durable run",
+        contestant=contestant,
+        version="",
+        records=count,
+        ratio=min(seen) / min(alone),
+        lowest=min(ratios),
+        highest=max(ratios),
+        clock=clock,
+        amount=min(seen) * 1e6 / count,
+        unit="µs a record",
+        targets=(Target(1.02),),
+    )
 
 
 def measure(settings: Settings) -> list[Row]:
