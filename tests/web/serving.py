@@ -13,7 +13,8 @@ from threading import Thread
 from time import monotonic, sleep
 from urllib.parse import urlencode
 
-from mainstem.store.sqlite import SqliteStore
+from mainstem.store.open import open_store
+from mainstem.store.sql_store import SqlStore
 from mainstem.web.access import Access, new_token
 from mainstem.web.addresses import Addresses
 from mainstem.web.app import Page, PageOptions
@@ -108,9 +109,15 @@ class Served:
             sleep(0.05)
 
 
+def opened(place: Path | str) -> SqlStore:
+    store = open_store(place)
+    assert isinstance(store, SqlStore)
+    return store
+
+
 @contextmanager
 def serving(
-    store: Path, codes: Sequence[PipelineCode] = (), secret_fields: Sequence[str] = (), url: str | None = None
+    store: Path | str, codes: Sequence[PipelineCode] = (), secret_fields: Sequence[str] = (), url: str | None = None
 ) -> Iterator[Served]:
     """Serve the page of a store; the server has ended when the block is left."""
     with socket.socket() as listening:
@@ -118,7 +125,7 @@ def serving(
         port = listening.getsockname()[1]
         access = Access(new_token(), new_token(), cookie=f"mainstem-{port}")
         options = PageOptions(access, Addresses.of("127.0.0.1", url), codes, secret_fields)
-        page = Page(lambda: SqliteStore(store), options)
+        page = Page(lambda: opened(store), options)
         server = server_of(page, "127.0.0.1", port)
         thread = Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

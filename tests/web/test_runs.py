@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from tests.store.records import GONE, batch, reject, request
 from tests.web.serving import Served, serving
-from tests.web.shop import ROWS, Code, run_orders, to_row
+from tests.web.shop import ROWS, Code, loaded, orders, run_orders, to_row
 
+from mainstem import MapStage, Pipeline
+from mainstem.connect import CsvSource, TableSink
 from mainstem.store.model import RunRecord, RunStatus
 from mainstem.store.sqlite import SqliteStore
-from mainstem.web.code import RunnablePipeline
+from mainstem.web.code import GivenPipeline, RunnablePipeline
 
 pytestmark = pytest.mark.extras
 
@@ -129,10 +131,6 @@ def test_a_server_that_ends_ends_its_replays(tmp_path: Path) -> None:
 
 
 def test_what_became_of_a_record(tmp_path: Path) -> None:
-    from mainstem import MapStage, Pipeline
-    from mainstem.connect import CsvSource, TableSink
-    from mainstem.web.code import GivenPipeline
-
     (tmp_path / "orders.csv").write_text("id,amount\n1,2\n2,x\n")
     pipeline = (
         Pipeline[None, object]("from csv")
@@ -152,3 +150,18 @@ def test_what_became_of_a_record(tmp_path: Path) -> None:
         with hidden as other:
             shown = other.post("/runs/1/why", position=0).text
             assert "&lt;secret&gt;" in shown
+
+
+def test_a_store_in_postgres_is_shown_edited_and_replayed_as_well(tmp_path: Path, postgres_url: str) -> None:
+    pipeline = orders(tmp_path)
+    assert pipeline.run(ROWS, store=postgres_url, run_id="monday").success
+    with serving(postgres_url, [GivenPipeline(pipeline)]) as served:
+        assert "4 open" in served.get("/").text
+        assert "could not convert" in served.get("/rejects?text=NOT+CONVERT&state=open&code=ValueError").text
+        seen = served.get("/rejects/1").text.partition('name="seen" value="')[2].partition('"')[0]
+        answer = served.post("/rejects/1/edit", **{"f.amount": "1.5", "seen": seen, "then": "approve"})
+        assert answer.status == 303
+        assert served.post("/runs/1/replay").status == 303
+        served.wait_for("/runs/1", "1 replayed</b>")
+        assert served.get("/rejects/export?format=csv").status == 200
+    assert (3, 1.5) in loaded(tmp_path)
