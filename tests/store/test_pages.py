@@ -127,6 +127,18 @@ def test_a_page_looks_at_no_more_than_its_window_and_says_how_far_it_came(
     assert sorted(all_rejects(store, stage="map", **chosen)) == ids
 
 
+def test_runs_are_looked_through_window_by_window(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(9):
+        fill(store, f"run {number}", 0)
+    monkeypatch.setattr(pages, "WINDOW", 4)
+    page = asked_runs(store, text="run 1")
+    assert ([each.run_id for each in page.runs], page.past is None) == ([], False)
+    page = asked_runs(store, text="run 1", before=page.past)
+    assert [each.run_id for each in page.runs] == ["run 1"]
+    page = asked_runs(store, text="run 1", before=page.past)
+    assert (page.runs, page.past) == ([], None)
+
+
 def test_rejects_are_found_by_a_text_of_their_reason_or_record(store: SqlStore) -> None:
     lease = store.begin(request("texts"))
     records = {1: '{"name":"\\u00c9mile"}', 2: '{"name":"100%"}', 3: '{"a":"b"}'}

@@ -96,6 +96,7 @@ def test_without_a_token_every_route_and_verb_is_denied(served: Served, folder: 
         [("Cookie", f"mainstem-{served.port}={served.full}")],
         [("Cookie", f"mainstem-{served.port}=full.99999999999.{'0' * 64}")],
         [("Authorization", "Bearer x"), ("Cookie", served.cookie())],
+        [("Authorization", "Bearer x"), ("Authorization", "Bearer y"), ("Cookie", served.cookie())],
         [("X-Forwarded-For", "127.0.0.1"), ("Authorization", "")],
     ]
     asked = 0

@@ -66,7 +66,8 @@ def templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.globals.update(window=WINDOW, grouped=GROUPED)
+    names: dict[str, Any] = made.globals
+    names.update(window=WINDOW, grouped=GROUPED)
     made.filters.update(
         short=in_short,
         lines=lines,

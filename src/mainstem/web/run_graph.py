@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from mainstem.store.model import RunRecord, StageCounts
 
@@ -49,11 +49,13 @@ def _stage(name: str, shape: Mapping[str, Any], counts: StageCounts | None, tota
 
 
 def _inner(shape: Mapping[str, Any]) -> Sequence[str]:
+    """Return the names of the members or branches of a stage, whose shape may be of another version."""
     for name in _INNER:
         found: Any = shape.get(name)
         if isinstance(found, dict):
             return [*map(str, found)]  # pyright: ignore[reportUnknownArgumentType]
         if isinstance(found, list):
-            named: Any = found  # pyright: ignore[reportUnknownVariableType]
+            several = cast("list[Any]", found)
+            named = [cast("dict[str, Any]", each) for each in several if isinstance(each, dict)]
             return [str(each["name"]) for each in named if "name" in each]
     return ()
