@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -180,7 +181,7 @@ def answers(folder: Path, settings: Settings) -> list[Row]:
         several = pages(max(20, runs), rejects)
         rows = [_row(each.name, rejects, _times(url, [each], settings.rounds * ASKED)) for each in several]
         with ThreadPoolExecutor(AT_ONCE) as clients:
-            of_each = clients.map(lambda seed: _times(url, several, settings.rounds * ASKED, seed), range(AT_ONCE))
+            of_each = clients.map(partial(_times, url, several, settings.rounds * ASKED), range(AT_ONCE))
             together = [each for times in of_each for each in times]
         rows.append(_row(f"all of these, {AT_ONCE} clients at once", rejects, together))
     return rows

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from mainstem.store.model import RunRecord, StageCounts
 
@@ -55,7 +55,13 @@ def _inner(shape: Mapping[str, Any]) -> Sequence[str]:
         if isinstance(found, dict):
             return [*map(str, found)]  # pyright: ignore[reportUnknownArgumentType]
         if isinstance(found, list):
-            several = cast("list[Any]", found)
-            named = [cast("dict[str, Any]", each) for each in several if isinstance(each, dict)]
-            return [str(each["name"]) for each in named if "name" in each]
+            return [*_named(found)]  # pyright: ignore[reportUnknownArgumentType]
     return ()
+
+
+def _named(several: Iterable[object]) -> Iterator[str]:
+    for each in several:
+        if isinstance(each, dict):
+            name: object = each.get("name")  # pyright: ignore[reportUnknownMemberType]
+            if name is not None:
+                yield str(name)
