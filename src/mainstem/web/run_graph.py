@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from mainstem.store.model import RunRecord, StageCounts
 
@@ -61,7 +61,5 @@ def _inner(shape: Mapping[str, Any]) -> Sequence[str]:
 
 def _named(several: Iterable[object]) -> Iterator[str]:
     for each in several:
-        if isinstance(each, dict):
-            name: object = each.get("name")  # pyright: ignore[reportUnknownMemberType]
-            if name is not None:
-                yield str(name)
+        if isinstance(each, dict) and "name" in each:
+            yield str(cast("dict[str, object]", each)["name"])
