@@ -19,7 +19,17 @@ from benchmarks.command import add_options, print_rows
 from benchmarks.environments import PEERS, ROOT, interpreter_of
 from benchmarks.row import Row, from_json
 
-FIGURES = ("records", "async_map", "async_overhead", "fixed_cost", "memory", "processes", "csv_files", "durable")
+FIGURES = (
+    "records",
+    "async_map",
+    "async_overhead",
+    "fixed_cost",
+    "memory",
+    "processes",
+    "csv_files",
+    "durable",
+    "web_page",
+)
 PROCESSOR = Path("/proc/cpuinfo")
 
 

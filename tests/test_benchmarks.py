@@ -30,6 +30,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("processes", 8),
         ("csv_files", 2),
         ("durable", 6),
+        ("web_page", 17),
     ],
 )
 def test_each_script_measures_its_contestants(script: str, contestants: int) -> None:
@@ -56,7 +57,7 @@ def test_a_name_that_is_no_benchmark_is_refused_with_those_there_are() -> None:
     done = run("benchmarks", "rekords")
     assert done.returncode == 2
     assert "there is no rekords" in done.stderr
-    assert "csv_files, durable, streamable" in done.stderr
+    assert "csv_files, durable, web_page, streamable" in done.stderr
 
 
 def test_a_wrong_answer_ends_the_benchmark() -> None:

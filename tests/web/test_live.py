@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -12,6 +13,7 @@ from time import monotonic
 import pytest
 from tests.store.records import batch, request
 from tests.web.serving import Served, serving
+from tests.web.shop import ROWS, run_orders
 
 from mainstem.errors import StoreError
 from mainstem.store.model import RunStatus
@@ -164,3 +166,23 @@ def test_a_body_that_is_slow_or_large_is_refused(
             with connected(served) as connection:
                 connection.sendall("\r\n".join(lines).encode())
                 assert connection.recv(1000).startswith(b"HTTP/1.1 408"), path
+
+
+@pytest.mark.slow
+def test_a_thousand_who_send_nothing_and_some_hundred_who_look_on_hold_up_nobody(
+    tmp_path: Path, store: SqliteStore
+) -> None:
+    run_orders(tmp_path, ROWS)
+    head = "GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n\r\n"
+    with serving(tmp_path / "runs.db") as served, ExitStack() as stack:
+        for number in range(1000):
+            each = stack.enter_context(connected(served))
+            each.sendall(head.format(served.full).encode() if number % 5 == 0 else b"GET / HTTP/1.1\r\nHost:")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        times = []
+        for _ in range(40):
+            started = monotonic()
+            assert served.get("/rejects").status == 200
+            times.append(monotonic() - started)
+        assert sorted(times)[37] < 0.5
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB

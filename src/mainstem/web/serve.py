@@ -14,7 +14,7 @@ from mainstem.web.app import Page
 HEADER_SECONDS = 10.0
 """How long somebody may take to send the head of a request."""
 _LARGEST_HEAD = 16 * 1024
-_MOST_CONNECTIONS = 400
+_MOST_CONNECTIONS = 2_000
 _SECONDS_TO_END = 5
 
 
@@ -70,8 +70,21 @@ class PageServer(Server):
         await super().shutdown(sockets)
 
 
+def allow_connections() -> None:
+    """Let the process have as many connections as a page takes, as far as the system lets it."""
+    try:
+        import resource
+    except ImportError:  # no POSIX system
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * _MOST_CONNECTIONS
+    if 0 <= soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
+
+
 def server_of(page: Page, host: str, port: int) -> PageServer:
     """Make the server of a page; ``run`` serves it until the process is told to end."""
+    allow_connections()
     config = Config(
         page,
         host=host.strip("[]"),
