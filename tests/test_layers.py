@@ -11,8 +11,8 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mainstem"
 
 FLOORS = [
-    ["clock", "durations", "errors", "faults", "ids", "options", "own_frames", "printable", "side_by_side"],
-    ["frame_data"],
+    ["clock", "errors", "faults", "ids", "options", "own_frames", "printable", "side_by_side"],
+    ["durations", "frame_data"],
     ["accounting", "events", "records", "reject_limit", "retry", "secrets", "take_all", "type_hints", "workers"],
     ["context", "postgres", "typecheck"],
     ["stage_timing"],

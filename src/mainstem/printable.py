@@ -1,4 +1,4 @@
-"""Text from records, messages and arguments, with all that is not to be seen as itself shown as an escape."""
+"""Text from records, messages and arguments, made safe to show: one line, in which nothing is other than it seems."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ _ORDINARY = re.compile(r"[ -~]*")
 def printable(text: str) -> str:
     """Return ``text`` as one line in which every character that is not to be seen as itself is escaped.
 
-    Control characters, escape sequences and characters that reorder what is seen are shown as Python's ``repr`` shows
-    them.
+    Control characters, and those that reorder what is seen, are shown as Python's ``repr`` shows them.
 
     Example:
         >>> print(printable("a\\x1b[31mb"))
@@ -24,11 +23,6 @@ def printable(text: str) -> str:
         each if each.isprintable() or category(each) == "Zs" else each.encode("unicode_escape").decode("ascii")
         for each in text
     )
-
-
-def printable_lines(text: str) -> list[str]:
-    """Return the lines of ``text``, each printable."""
-    return [printable(line) for line in text.split("\n")]
 
 
 def shorten(text: str, length: int) -> str:

@@ -11,9 +11,8 @@ import os
 from rich.console import Console
 from rich.pretty import pretty_repr
 
-from mainstem.printable import printable, printable_lines, shorten
-
-__all__ = ["plain_console", "printable", "printable_lines", "represent", "shorten"]
+from mainstem.printable import printable as printable
+from mainstem.printable import shorten as shorten
 
 _FILE_WIDTH = 120
 """Columns where nobody says how many there are: in a file, a pipe, a log."""
@@ -25,6 +24,11 @@ def plain_console(*, stderr: bool = False) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _FILE_WIDTH
     return console
+
+
+def printable_lines(text: str) -> list[str]:
+    """Return the lines of ``text``, each printable."""
+    return [printable(line) for line in text.split("\n")]
 
 
 def represent(value: object, *, length: int) -> str:

@@ -12,7 +12,6 @@ from rich.text import Text
 from mainstem.cli.escape import printable
 from mainstem.cli.tables import number_column, plain_table
 from mainstem.context import PipelineContext, StageProgress
-from mainstem.durations import format_duration as format_duration
 from mainstem.result import StageResult
 
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "stopped", "not run"]
@@ -105,3 +104,19 @@ def format_rate(counts: StageProgress) -> str:
 
 def _three_digits(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.1f}"
+
+
+def format_duration(milliseconds: float) -> str:
+    """Format a duration to about three digits."""
+    if milliseconds < 1:
+        return f"{milliseconds:.2f} ms"
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min"

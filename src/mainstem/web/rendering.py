@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mainstem.durable.run_states import state_of
 from mainstem.durations import format_duration
-from mainstem.printable import printable, printable_lines, shorten
+from mainstem.printable import printable, shorten
 from mainstem.store.model import RunRecord
 from mainstem.store.pages import GROUPED, MOST, WINDOW
 
@@ -26,7 +26,7 @@ def in_short(value: object, length: int = 200) -> str:
 
 def lines(value: object) -> str:
     """Show a text of several lines."""
-    return "\n".join(printable_lines(shorten(str(value), 50_000)))
+    return "\n".join(map(printable, shorten(str(value), 50_000).split("\n")))
 
 
 def number(value: float) -> str:
