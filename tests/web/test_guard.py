@@ -284,3 +284,31 @@ def test_a_websocket_is_refused(served: Served) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../page.css",
+        "/static/..%2f..%2fapp.py",
+        "/static/%2e%2e/app.py",
+        "/static/....//app.py",
+        "/static//etc/passwd",
+        "/static/page.css%00.html",
+        "/static/CON",
+        "/static/page.css/",
+        "/static\\..\\app.py",
+        "/runs/../../etc/passwd",
+        "/runs/1%2f..%2f2",
+        "/rejects/..%5c1",
+        "/rejects/-1",
+        "/rejects/1e3",
+        "/rejects/%31",
+        "/templates/base.html",
+    ],
+)
+def test_no_path_leads_to_a_file(served: Served, path: str) -> None:
+    answer = served.get(path)
+    assert answer.status == (200 if path == "/rejects/%31" else 404)  # a digit, whatever way it is written
+    assert b"import" not in answer.body
+    assert b"root:" not in answer.body
