@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import json
 import resource
 import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 
@@ -112,6 +115,22 @@ def test_a_store_that_is_away_for_a_moment_is_looked_at_again(
         store.begin(request("a"))
         assert next_event(stream) == b"event: change\n"
     assert looks > 3
+
+
+def test_a_run_that_cannot_be_read_ends_nothing(
+    tmp_path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "SECONDS", 0.02)
+    store.begin(request("a"))
+    owner = store.runs()[0].owner
+    with serving(tmp_path / "runs.db") as served, events(served, "/events?seen=old") as stream:
+        assert next_event(stream) == b"event: change\n"
+        with closing(sqlite3.connect(tmp_path / "runs.db")) as connection, connection:
+            connection.execute("UPDATE runs SET owner = 'nobody'")
+        assert served.wait_for("/", "is not as it was written")
+        with closing(sqlite3.connect(tmp_path / "runs.db")) as connection, connection:
+            connection.execute("UPDATE runs SET owner = ?, epoch = 7", (json.dumps(asdict(owner)),))
+        assert next_event(stream) == b"event: change\n"
 
 
 def test_who_sends_no_request_is_let_go(tmp_path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from mainstem.store.rows import (
     RUN_COLUMNS,
     counts_of,
     owner_at_work,
+    readable,
     reject_record,
     run_record,
     storable,
@@ -184,10 +185,11 @@ def pulse(session: Session, runs: Sequence[int]) -> dict[int, tuple[Any, ...]]:
     if others:
         rows += session.rows(f"SELECT {columns} FROM runs WHERE run IN ({', '.join('?' * len(others))})", others)
     now = session.now()
-    return {
-        run: (status, epoch, committed, ended, owner_at_work(status, beat, lease, owner, now=now) is not None)
-        for run, status, epoch, committed, ended, beat, lease, owner in rows
-    }
+    with readable("a run"):
+        return {
+            run: (status, epoch, committed, ended, owner_at_work(status, beat, lease, owner, now=now) is not None)
+            for run, status, epoch, committed, ended, beat, lease, owner in rows
+        }
 
 
 def _window_of_runs(session: Session, before: int | None) -> int | None:

@@ -73,7 +73,7 @@ def some_moment(seconds: float) -> datetime:
 
 
 @contextmanager
-def _readable(what: str) -> Generator[None]:
+def readable(what: str) -> Generator[None]:
     """Say so if a row is not what was written.
 
     Raises:
@@ -96,7 +96,7 @@ def run_record(
     row: Sequence[Any], now: float, counts: Mapping[str, StageCounts], rejects: Mapping[RejectState, int]
 ) -> RunRecord:
     """Make a run of its row, the clock being at ``now``."""
-    with _readable(f"run {row[0]}"):
+    with readable(f"run {row[0]}"):
         return _run_record(row, now, counts, rejects)
 
 
@@ -130,7 +130,7 @@ def _run_record(
 
 def reject_record(row: Sequence[Any]) -> RejectRecord:
     """Make a reject of its row."""
-    with _readable(f"reject {row[0]}"):
+    with readable(f"reject {row[0]}"):
         return _reject_record(row)
 
 
@@ -233,7 +233,7 @@ def checkpoint_values(checkpoint: Checkpoint) -> tuple[str | None, str, int]:
 
 def counts_of(text: str | None) -> dict[str, StageCounts]:
     """Read the counts of a checkpoint's row."""
-    with _readable("the counts of a batch"):
+    with readable("the counts of a batch"):
         read: dict[str, dict[str, Any]] = {} if text is None else json.loads(text)
         return {stage: StageCounts(**each) for stage, each in read.items()}
 
