@@ -29,6 +29,7 @@ FIGURES = (
     "csv_files",
     "durable",
     "observe",
+    "web_page",
 )
 PROCESSOR = Path("/proc/cpuinfo")
 

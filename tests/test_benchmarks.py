@@ -31,6 +31,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("csv_files", 2),
         ("durable", 6),
         ("observe", 18),
+        ("web_page", 17),
     ],
 )
 def test_each_script_measures_its_contestants(script: str, contestants: int) -> None:
@@ -57,7 +58,7 @@ def test_a_name_that_is_no_benchmark_is_refused_with_those_there_are() -> None:
     done = run("benchmarks", "rekords")
     assert done.returncode == 2
     assert "there is no rekords" in done.stderr
-    assert "csv_files, durable, observe, streamable" in done.stderr
+    assert "csv_files, durable, observe, web_page, streamable" in done.stderr
 
 
 def test_a_wrong_answer_ends_the_benchmark() -> None:

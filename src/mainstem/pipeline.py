@@ -458,8 +458,7 @@ class Pipeline(PipelineStage[In_contra, Current_co], Hookable, ShownAsGraph, Gen
             durability, context.reject_limit = durability_of(**options)
         from mainstem.pipeline_run import PipelineRun  # late: what runs a pipeline takes as long to import as the rest
 
-        names = unique_names(self._stages)
-        share = self._share
+        names, share = unique_names(self._stages), self._share
         nets = None
         if share is not None:
             nets = [RecordNet(name, hint, share) for name, hint in zip(names, self._output_hints, strict=True)]

@@ -181,12 +181,19 @@ class RecordNet:
         self._seen += len(records)
 
     def _require(self, value: Any, hint: Any, what: str) -> None:
-        try:
-            fits_hint = hint is Any or _beartype_door().is_bearable(value, _widened(hint))
-        except Exception:
-            return  # beartype cannot check this hint: doubt passes
-        if not fits_hint:
+        if not bears(value, hint):
             raise StageTypeError(f"stage {self._stage!r} is to give {show(hint)}, and {what} is {value!r:.200}")
+
+
+def bears(value: Any, hint: Any) -> bool:
+    """Say whether a value fits a hint; yes where that cannot be told."""
+    door = _beartype_door()
+    if hint is Any or door is None:
+        return True
+    try:
+        return bool(door.is_bearable(value, _widened(hint)))
+    except Exception:
+        return True  # beartype cannot check this hint: doubt passes
 
 
 def _widened(hint: Any) -> Any:

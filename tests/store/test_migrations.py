@@ -171,7 +171,9 @@ def test_killed_at_each_statement_when_it_is_made_it_is_made_by_the_next(tmp_pat
 
 def test_a_step_that_fails_leaves_it_as_it_was(earlier: Path) -> None:
     class BrokenStore(SqliteStore):
-        schema = type(LATER)(tables=LATER.tables, migrations=((*LATER.migrations[0], "CREATE TABLE runs (x)"),))
+        schema = type(LATER)(
+            tables=LATER.tables, migrations=(*SCHEMA.migrations, (*LATER.migrations[-1], "CREATE TABLE runs (x)"))
+        )
 
     before = structure(earlier)
     with pytest.raises(StoreError, match="table runs already exists"):

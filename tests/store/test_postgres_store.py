@@ -19,6 +19,7 @@ from mainstem.faults import watch_faults
 from mainstem.store.model import RejectQuery
 from mainstem.store.owner import this_process
 from mainstem.store.postgres import PostgresStore
+from mainstem.store.schema import SCHEMA
 
 pytestmark = pytest.mark.extras
 
@@ -154,7 +155,8 @@ def structure(admin: psycopg.Connection[Any]) -> list[Any]:
 
 def test_a_store_of_a_later_version_is_refused(postgres_url: str) -> None:
     LaterStore(postgres_url).close()
-    with pytest.raises(StoreError, match=r"later version of mainstem \(its schema is 2, .*\): update mainstem"):
+    said = rf"later version of mainstem \(its schema is {LATER.version}, .*\): update mainstem"
+    with pytest.raises(StoreError, match=said):
         PostgresStore(postgres_url)
 
 
@@ -167,7 +169,8 @@ def test_tables_are_brought_up_to_date_with_all_that_was_in_them(
     assert (lease.epoch, lease.prepared) == (2, batch(1, snapshots=[]))
     assert stores[1].count_rejects(RejectQuery()) == 1
     assert admin.execute("SELECT note FROM mainstem.runs").fetchall() == [("begun before a",)]
-    with pytest.raises(StoreError, match=r"another version of mainstem meanwhile \(its schema is 2 now, and was 1\)"):
+    said = rf"another version of mainstem meanwhile \(its schema is {LATER.version} now, and was {SCHEMA.version}\)"
+    with pytest.raises(StoreError, match=said):
         postgres_store.runs()
     for each in stores:
         each.close()

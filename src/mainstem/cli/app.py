@@ -37,6 +37,7 @@ from mainstem.cli.rejects_app import make_rejects_app
 from mainstem.cli.report import print_message
 from mainstem.cli.run import CommandOptions, run_target
 from mainstem.cli.runs_app import make_runs_app
+from mainstem.cli.ui_app import add_ui
 from mainstem.cli.usage import UsageError
 from mainstem.cli.why import WhyCommand, why
 from mainstem.errors import GuaranteeError, MainstemError, PipelineChangedError, RunActiveError
@@ -85,6 +86,7 @@ def make_app() -> App:
     app.command(make_runs_app())
     app.command(make_rejects_app())
     app.command(_why, name="why", help=_WHY_HELP, help_epilogue=_WHY_EPILOGUE)
+    add_ui(app)
     app.command(_doctor, name="doctor", help=_DOCTOR_HELP)
     app.command(_new, name="new", help=_NEW_HELP)
     return app

@@ -7,12 +7,9 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime, time
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from rich.text import Text
 
@@ -24,22 +21,12 @@ from mainstem.cli.reject_filter import parse_id
 from mainstem.cli.report import print_message
 from mainstem.cli.stores import existing_store
 from mainstem.cli.usage import UsageError, did_you_mean
+from mainstem.durable.edit_texts import editable, keep_whole, parsed, read_field, value_of
 from mainstem.errors import StoreError
-from mainstem.store.codec import decode, encode, names_of
 from mainstem.store.model import RejectRecord
 
 if TYPE_CHECKING:
     from mainstem.durable.ledger import RejectLedger
-
-_READERS: dict[type[Any], Callable[[str], Any]] = {
-    str: str,
-    datetime: datetime.fromisoformat,
-    date: date.fromisoformat,
-    time: time.fromisoformat,
-    Decimal: Decimal,
-    UUID: UUID,
-}
-"""How the text of a field is read that has a value of such a type; others are JSON, or text if they are none."""
 
 
 def edit_reject(
@@ -102,7 +89,7 @@ def _record_of(reject: RejectRecord) -> Any:
     try:
         return RejectLedger.record_of(reject)
     except StoreError as error:
-        raise StoreError(f"{error}; --target module:attribute, or file.py:attribute, loads the pipeline's") from None
+        raise _explained(error) from None
 
 
 def _fields_of(record: Any, assignments: Sequence[str]) -> dict[str, Any]:
@@ -111,50 +98,40 @@ def _fields_of(record: Any, assignments: Sequence[str]) -> dict[str, Any]:
         name, equals, text = assignment.partition("=")
         if not equals or not name:
             raise UsageError(f"--set takes field=value, and was given {assignment!r}")
-        fields[name] = _read(name, text, _value_of(record, name))
+        fields[name] = _read(name, text, value_of(record, name))
     return fields
 
 
-def _value_of(record: Any, name: str) -> Any:
-    return record.get(name) if isinstance(record, dict) else getattr(record, name, None)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-
-
 def _read(name: str, text: str, before: object) -> Any:
-    """Read a field's new value as one of the type that it had; where that is not plain, as JSON or else text."""
-    read = _READERS.get(type(before))
-    if read is None:
-        try:
-            return decode(text)
-        except StoreError:
-            return text
     try:
-        return read(text)
-    except (ValueError, InvalidOperation):
-        raise UsageError(f"--set {name}={text}: it is a {type(before).__name__}, and this is none") from None
+        return read_field(text, before)
+    except ValueError as error:
+        raise UsageError(f"--set {name}={text}: {error}") from None
 
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        json.loads(text)
+        return parsed(text)
     except ValueError as error:
-        raise UsageError(f"{where} is no JSON: {error}") from None
-    try:
-        return decode(text)
-    except StoreError as error:  # an object that looks like one of the store's own marks, or NaN
-        raise UsageError(f"{where} cannot be kept: {error}") from None
+        raise UsageError(f"{where} {error}") from None
+
+
+def _explained(error: StoreError) -> StoreError:
+    """Return the error of a record that cannot be read, with what would load its class."""
+    return StoreError(f"{error}; --target module:attribute, or file.py:attribute, loads the pipeline's")
 
 
 def _replace(ledger: RejectLedger, reject: RejectRecord, value: Any, by: str | None) -> None:
-    """Keep a whole record; of one that has fields and is no dictionary, an object holds the fields."""
-    can_be_read = reject.is_exact or reject.edited is not None
-    if isinstance(value, dict) and can_be_read and _names_of(_record_of(reject)) is not None:
-        ledger.edit_fields(reject.id, value, by=by)  # pyright: ignore[reportUnknownArgumentType]
-    else:
-        ledger.edit(reject.id, value, by=by)
+    if isinstance(value, dict) and (reject.is_exact or reject.edited is not None):
+        _record_of(reject)  # says what would load its class, if that is not loaded
+    keep_whole(ledger, reject, value, by)
 
 
-def _names_of(record: object) -> tuple[str, ...] | None:
-    return names_of(type(record))
+def _editable(reject: RejectRecord) -> Any:
+    try:
+        return editable(reject)
+    except StoreError as error:
+        raise _explained(error) from None
 
 
 def _from_editor(reject: RejectRecord) -> str | None:
@@ -179,13 +156,3 @@ def _from_editor(reject: RejectRecord) -> str | None:
     finally:
         path.unlink(missing_ok=True)
     return None if after == before else after
-
-
-def _editable(reject: RejectRecord) -> Any:
-    if reject.edited is None and not reject.is_exact:
-        return json.loads(reject.record)
-    record = _record_of(reject)
-    names = _names_of(record)
-    if names is None:
-        return json.loads(encode(record))
-    return {name: json.loads(encode(getattr(record, name))) for name in names}

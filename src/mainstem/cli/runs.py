@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -24,20 +24,10 @@ from mainstem.cli.stores import existing_store
 from mainstem.cli.tables import number_column, plain_table, print_table, text_column
 from mainstem.cli.usage import UsageError, did_you_mean
 from mainstem.context import StageProgress
+from mainstem.durable.run_states import INTERRUPTED, STATES, host_of, records_read, replayed_run, state_of
 from mainstem.errors import RunError
-from mainstem.store.model import RunRecord, RunStatus, StageCounts
+from mainstem.store.model import RunRecord, RunStatus
 from mainstem.store.store import Store
-
-INTERRUPTED = "interrupted"
-"""What a run is called whose process was killed: the store says running, and nobody works on it."""
-STATES = (*(each.value for each in RunStatus), INTERRUPTED)
-
-
-def state_of(record: RunRecord) -> str:
-    """Return where a run stands, in one word."""
-    if record.status is RunStatus.RUNNING and not record.is_live:
-        return INTERRUPTED
-    return record.status.value
 
 
 def list_runs(store: str | None, *, pipeline: str | None, states: Sequence[str], limit: int, as_json: bool) -> int:
@@ -134,11 +124,6 @@ def find_run(store: Store, run_id: str, pipeline: str | None) -> RunRecord:
     return found[0]
 
 
-def replayed_run(record: RunRecord) -> str | None:
-    """Return the run whose rejects a run replays; ``None`` if it is no replay."""
-    return None if record.source is None else record.source.get("rejects of run")
-
-
 def way_on(record: RunRecord, store: str | None) -> str:
     """Return the command that goes on with a run."""
     replayed = replayed_run(record)
@@ -147,18 +132,11 @@ def way_on(record: RunRecord, store: str | None) -> str:
     return describe_command(f"mainstem runs resume {shlex.quote(record.run_id)}", store)
 
 
-def records_read(record: RunRecord, counts: Mapping[str, StageCounts]) -> int:
-    """Return how many records of its source a run had read by the time of some counts."""
-    first: Mapping[str, Any] = record.shape[0] if record.shape else {}
-    of_source = counts.get(str(first.get("name")))
-    return 0 if of_source is None else of_source.records_in
-
-
 def document_of(record: RunRecord) -> dict[str, Any]:
     """Return a run in plain JSON values."""
     document = {name: _plain(value) for name, value in asdict(record).items()}
     document["rejects"] = {state.value: count for state, count in record.rejects.items()}
-    return {**document, "state": state_of(record), "owner": {**asdict(record.owner), "host": _host(record)}}
+    return {**document, "state": state_of(record), "owner": {**asdict(record.owner), "host": host_of(record)}}
 
 
 def _plain(value: Any) -> Any:
@@ -168,10 +146,6 @@ def _plain(value: Any) -> Any:
 def _write_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
     sys.stdout.flush()
-
-
-def _host(record: RunRecord) -> str:
-    return record.owner.host.split()[0] if record.owner.host.strip() else ""
 
 
 _STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", INTERRUPTED: "bold yellow"}
@@ -198,7 +172,7 @@ def _table(records: Sequence[RunRecord]) -> Table:
 
 def _facts(record: RunRecord, store: str | None) -> list[tuple[str, str]]:
     began = f"{record.started_at:%Y-%m-%d %H:%M:%S} UTC"
-    owner = f"process {record.owner.pid} on {_host(record)}"
+    owner = f"process {record.owner.pid} on {host_of(record)}"
     facts = [("run", record.run_id), ("pipeline", record.pipeline), ("state", state_of(record)), ("began", began)]
     if record.ended_at is not None:
         facts.append(("ended", f"{record.ended_at:%Y-%m-%d %H:%M:%S} UTC"))

@@ -19,11 +19,12 @@ from mainstem.cli.durable_report import reason_of
 from mainstem.cli.escape import plain_console, printable, represent
 from mainstem.cli.exit_code import ExitCode
 from mainstem.cli.pipelines import Made, guarded_target, target_of
-from mainstem.cli.runs import find_run, records_read
+from mainstem.cli.runs import find_run
 from mainstem.cli.stores import existing_store
 from mainstem.cli.usage import UsageError
+from mainstem.durable.run_states import records_read
 from mainstem.store.codec import encode_record
-from mainstem.store.model import RunRecord, RunStatus
+from mainstem.store.model import RunRecord
 from mainstem.store.store import Store
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def why(command: WhyCommand) -> int:
     logging.getLogger("mainstem").addHandler(logging.NullHandler())
     if (command.position is None) == (command.key is None):
         raise UsageError("say which record is meant: --position N, or --key FIELD=VALUE")
-    where = None if command.key is None else _has_value(command.key)
+    where = None if command.key is None else _where(command.key)
     with existing_store(command.store) as store:
         record = find_run(store, command.run, command.pipeline)
         otherwise = f"mainstem why TARGET --run {shlex.quote(command.run)}"
@@ -64,11 +65,13 @@ def why(command: WhyCommand) -> int:
             trace = anyio.run(_explain, loaded.make(assignments), record, command, where, store)
         committed = store.last_checkpoint(record.run)
         read = 0 if committed is None else records_read(record, committed.counts)
+    from mainstem.durable.trace_words import in_target
+
     if command.as_json:
         sys.stdout.write(json.dumps(_document(trace), indent=2) + "\n")
         sys.stdout.flush()
     else:
-        _print(plain_console(), trace, _in_target(trace, record, read))
+        _print(plain_console(), trace, in_target(trace, record, read))
     return ExitCode.COMPLETED
 
 
@@ -82,17 +85,13 @@ async def _explain(
     )
 
 
-def _has_value(key: str) -> Callable[[Any], bool]:
-    field, equals, value = key.partition("=")
-    if not equals or not field:
-        raise UsageError(f"--key takes FIELD=VALUE, and was given {key!r}")
+def _where(key: str) -> Callable[[Any], bool]:
+    from mainstem.durable.trace_words import has_value
 
-    def has_value(record: Any) -> bool:
-        if isinstance(record, dict):
-            return field in record and str(record[field]) == value  # pyright: ignore[reportUnknownArgumentType]
-        return hasattr(record, field) and str(getattr(record, field)) == value
-
-    return has_value
+    try:
+        return has_value(key)
+    except ValueError:
+        raise UsageError(f"--key takes FIELD=VALUE, and was given {key!r}") from None
 
 
 def _print(console: Console, trace: RecordTrace, in_target: str) -> None:
@@ -125,25 +124,6 @@ def _said(step: RecordStep, in_target: str) -> str:
         "kept": "kept it: it is in what came out later",
         "combined": "made one answer of all records, this one among them",
     }[step.fate.value] + lost
-
-
-def _in_target(trace: RecordTrace, record: RunRecord, read: int) -> str:
-    """Say whether a record that came to the sink is in the target.
-
-    What a stage gives for a record goes to the sink before the barrier of the batch in which the record was read.
-
-    Args:
-        trace: The record.
-        record: The run.
-        read: How many records of the source are in batches that are known to be committed.
-    """
-    if trace.rejects:
-        return "the target does not take it"
-    if record.status is RunStatus.COMPLETED:
-        return "the run has completed, so it is loaded"
-    if trace.position < read:
-        return f"the first {read:,} records of the source are committed, so it is loaded"
-    return f"the store knows of {read:,} records of the source that are committed, and it is not among them"
 
 
 def _document(trace: RecordTrace) -> dict[str, Any]:

@@ -33,8 +33,6 @@ def export_rejects(
     escape_formulas: bool = True,
 ) -> int:
     """Write rejects: see ``RejectLedger.export``."""
-    if format not in get_args(ExportFormat):
-        raise ValueError(f"format is one of {', '.join(map(repr, get_args(ExportFormat)))}, not {format!r}")
     written = 0
 
     def counted() -> Iterator[RejectRecord]:
@@ -43,16 +41,31 @@ def export_rejects(
             yield reject
             written += 1
 
-    if format == "csv":
-        texts = _csv(counted(), escape_formulas=escape_formulas)
-    else:
-        texts = _json_lines(counted()) if format == "jsonl" else _json_array(counted())
+    texts = exported(counted(), format, escape_formulas=escape_formulas)
     if isinstance(target, (str, os.PathLike)):
         _write_file(Path(target), texts)
     else:
         for text in texts:
             target.write(text)
     return written
+
+
+def exported(
+    rejects: Iterable[RejectRecord],
+    format: ExportFormat,  # noqa: A002 - as in most libraries
+    *,
+    escape_formulas: bool = True,
+) -> Iterator[str]:
+    """Give the file piece by piece.
+
+    Raises:
+        ValueError: If there is no such format.
+    """
+    if format not in get_args(ExportFormat):
+        raise ValueError(f"format is one of {', '.join(map(repr, get_args(ExportFormat)))}, not {format!r}")
+    if format == "csv":
+        return _csv(rejects, escape_formulas=escape_formulas)
+    return _json_lines(rejects) if format == "jsonl" else _json_array(rejects)
 
 
 def _write_file(path: Path, texts: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from zlib import crc32
 
 from mainstem.errors import StoreError
 from mainstem.store.model import Checkpoint
+from mainstem.store.progress import drop_progress, keep_progress
 from mainstem.store.reject_batches import put_rejects_aside
 from mainstem.store.rows import checkpoint_of, checkpoint_values, storable
 from mainstem.store.session import Session
@@ -40,6 +41,7 @@ def keep_checkpoint(session: Session, run: int, checkpoint: Checkpoint) -> None:
         [(run, *snapshot) for snapshot in snapshots],
     )
     _drop_replaced(session, run, number - 1)
+    keep_progress(session, run, checkpoint)
 
 
 def _states_before(session: Session, run: int, number: int) -> dict[str, int]:
@@ -105,6 +107,7 @@ def _lost(sequence: int) -> StoreError:
 def put_aside(session: Session, run: int, sequence: int) -> None:
     """Put aside a batch that was prepared and is not committed."""
     put_rejects_aside(session, run, sequence)
+    drop_progress(session, run, sequence)
     session.run("DELETE FROM snapshots WHERE run = ? AND sequence = ?", (run, sequence))
     session.run("DELETE FROM checkpoints WHERE run = ? AND sequence = ?", (run, sequence))
 

@@ -26,6 +26,7 @@ from mainstem.store.model import (
 )
 from mainstem.store.postgres_session import STAMP, PostgresSession, begin, roll_back
 from mainstem.store.schema import SCHEMA, Schema
+from mainstem.store.session import Session
 from mainstem.store.sql_store import SqlStore
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class PostgresStore(SqlStore):
         except BaseException:
             self.close()
             raise
+
+    def read(self, query: Callable[[Session], T]) -> T:
+        return self._until_done(partial(super().read, query))
 
     def begin(self, request: RunRequest) -> Lease:
         return self._until_done(partial(super().begin, request))

@@ -67,12 +67,13 @@ def moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
 
 
-def _some_moment(seconds: float) -> datetime:
+def some_moment(seconds: float) -> datetime:
+    """Return a time that is there as an aware one in UTC."""
     return datetime.fromtimestamp(seconds, timezone.utc)
 
 
 @contextmanager
-def _readable(what: str) -> Generator[None]:
+def readable(what: str) -> Generator[None]:
     """Say so if a row is not what was written.
 
     Raises:
@@ -95,7 +96,7 @@ def run_record(
     row: Sequence[Any], now: float, counts: Mapping[str, StageCounts], rejects: Mapping[RejectState, int]
 ) -> RunRecord:
     """Make a run of its row, the clock being at ``now``."""
-    with _readable(f"run {row[0]}"):
+    with readable(f"run {row[0]}"):
         return _run_record(row, now, counts, rejects)
 
 
@@ -113,8 +114,8 @@ def _run_record(
         is_live=owner_at_work(status, beat, lease, owner, now=now) is not None,
         epoch=epoch,
         owner=owned_by,
-        started_at=_some_moment(started),
-        updated_at=_some_moment(beat),
+        started_at=some_moment(started),
+        updated_at=some_moment(beat),
         ended_at=moment(ended),
         committed=committed,
         counts=counts,
@@ -129,7 +130,7 @@ def _run_record(
 
 def reject_record(row: Sequence[Any]) -> RejectRecord:
     """Make a reject of its row."""
-    with _readable(f"reject {row[0]}"):
+    with readable(f"reject {row[0]}"):
         return _reject_record(row)
 
 
@@ -170,7 +171,7 @@ def _reject_record(row: Sequence[Any]) -> RejectRecord:
         is_exact=bool(is_exact),
         is_redacted=bool(is_redacted),
         attempts=attempts,
-        at=_some_moment(at),
+        at=some_moment(at),
         state=RejectState(state),
         edited=edited,
         replays=replays,
@@ -232,7 +233,7 @@ def checkpoint_values(checkpoint: Checkpoint) -> tuple[str | None, str, int]:
 
 def counts_of(text: str | None) -> dict[str, StageCounts]:
     """Read the counts of a checkpoint's row."""
-    with _readable("the counts of a batch"):
+    with readable("the counts of a batch"):
         read: dict[str, dict[str, Any]] = {} if text is None else json.loads(text)
         return {stage: StageCounts(**each) for stage, each in read.items()}
 

@@ -40,6 +40,10 @@ class Schema:
                 yield statement.replace(KEY_MARK, key)
 
 
+_PROGRESS = """CREATE TABLE progress (
+            run BIGINT NOT NULL REFERENCES runs (run), sequence BIGINT NOT NULL, at DOUBLE PRECISION NOT NULL,
+            records BIGINT NOT NULL, rejected BIGINT NOT NULL, PRIMARY KEY (run, sequence))"""
+
 SCHEMA = Schema(
     tables=(
         """CREATE TABLE runs (
@@ -65,6 +69,8 @@ SCHEMA = Schema(
         "CREATE INDEX rejects_by_state ON rejects (run, state, id)",
         "CREATE INDEX rejects_unsettled ON rejects (run) WHERE sequence IS NULL",
         "CREATE INDEX rejects_replayed ON rejects (replay_run, replay_sequence) WHERE replay_run IS NOT NULL",
-    )
+        _PROGRESS,
+    ),
+    migrations=((_PROGRESS,),),
 )
 VERSION = SCHEMA.version

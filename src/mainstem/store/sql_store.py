@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from mainstem.errors import LeaseLostError, StoreError
 from mainstem.faults import fault
@@ -39,6 +39,8 @@ from mainstem.store.rows import (
 from mainstem.store.session import Session
 from mainstem.store.store import Store
 
+T = TypeVar("T")
+
 
 class SqlStore(Store):
     """A store in a database."""
@@ -53,6 +55,15 @@ class SqlStore(Store):
         Raises:
             StoreError: If the database cannot do what it is told.
         """
+
+    def read(self, query: Callable[[Session], T]) -> T:
+        """Ask for something that no other method gives, in a transaction that only reads.
+
+        Raises:
+            StoreError: If the store cannot be reached or read.
+        """
+        with self._transaction(writes=False) as session:
+            return query(session)
 
     def begin(self, request: RunRequest) -> Lease:
         check_run_id(request.run_id)
