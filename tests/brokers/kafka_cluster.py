@@ -1,6 +1,6 @@
 """A Kafka-compatible cluster in a process of its own: librdkafka's mock cluster, told what to do by XML-RPC.
 
-It is a server on TCP that speaks Kafka's protocol and keeps groups, and of each partition 5 MB, in memory; made by
+It is a server on TCP that speaks Kafka's protocol and keeps groups, and of each partition 5 MB, in memory. Made by
 Kafka's C client for the tests of clients, it comes in the wheel of confluent-kafka, whose Python face cannot make
 topics or errors.
 """
