@@ -19,7 +19,6 @@ import anyio
 from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
-from mainstem.datasets import Dataset
 from mainstem.errors import StageContractError, add_note_once, describe_error
 from mainstem.frame_data import FRAME_ROWS, Gathered, is_frame
 from mainstem.result import StageResult
@@ -28,6 +27,8 @@ from mainstem.type_hints import base_arguments, list_of
 
 if TYPE_CHECKING:
     from pathlib import Path  # late, with all that it imports: a tenth of what importing mainstem takes
+
+    from mainstem.datasets import Dataset  # late, as it takes URLs apart
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import isawaitable
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from typing_extensions import TypeVar
 
 from mainstem.context import PipelineContext
 from mainstem.errors import ObserverError, StopPipeline, describe_error
 from mainstem.events import await_observer, describe_observer
-from mainstem.run_observer import RunHook
+
+if TYPE_CHECKING:
+    from mainstem.run_observer import RunHook  # late: most runs are not observed
 
 StageHook: TypeAlias = Callable[[str, Any, PipelineContext], object]
 """A ``before_stage`` or ``after_stage`` hook: stage name, data, context. Sync or async, as all hooks."""
@@ -30,7 +32,7 @@ CompletionHook: TypeAlias = Callable[[Any, PipelineContext], object]
 StageHookT = TypeVar("StageHookT", bound=StageHook)
 ErrorHookT = TypeVar("ErrorHookT", bound=ErrorHook)
 CompletionHookT = TypeVar("CompletionHookT", bound=CompletionHook)
-RunHookT = TypeVar("RunHookT", bound=RunHook)
+RunHookT = TypeVar("RunHookT", bound="RunHook")
 
 HOOK_NAMES = ("before_stage", "after_stage", "on_error", "on_complete", "on_run")
 

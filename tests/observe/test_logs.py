@@ -158,12 +158,13 @@ def test_outside_of_runs_there_is_nothing(lines: Lines) -> None:
 
 def test_what_the_caller_says_stays(lines: Lines) -> None:
     def tell_own(number: int) -> int:
-        log.info("own", extra={"stage": "mine", "amount": 3, "odd": object, "message_id": "x"})
+        log.info("own", extra={"stage": "mine", "amount": 3, "odd": object, "message_id": "x", "_own": 1})
         return number
 
     pipeline_of(MapStage(tell_own)).run([1])
     (line,) = lines.of_tests
     assert (line["stage"], line["amount"], line["odd"], line["message_id"]) == ("mine", 3, "<class 'object'>", "x")
+    assert "_own" not in line
 
 
 def test_an_error_is_there_with_its_traceback_in_one_line(lines: Lines) -> None:

@@ -53,8 +53,8 @@ class JsonLogFormatter(logging.Formatter):
     """Writes a log record as one line of JSON, with what ``RunLogFilter`` and ``extra`` gave it.
 
     The keys are ``time`` (ISO, in UTC), ``level``, ``logger``, ``message``, ``run_id`` and ``stage`` where there are
-    such, ``error`` with its traceback where there is one, and those of ``extra``. What JSON cannot say is written as
-    text.
+    such, ``error`` with its traceback where there is one, and those of ``extra``, but for such as begin
+    with an underscore. What JSON cannot say is written as text.
 
     Example:
         >>> record = logging.makeLogRecord({"name": "shop", "levelname": "INFO", "msg": "sold", "n": 3, "created": 0})
@@ -70,7 +70,8 @@ class JsonLogFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         for name, value in vars(record).items():
-            if name not in _OF_EVERY_RECORD and not (name in _BOUND and value is None):
+            is_own = name in _OF_EVERY_RECORD or name.startswith("_")  # as what Ray gives every record
+            if not is_own and not (name in _BOUND and value is None):
                 line.setdefault(name, value)
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
