@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "mainstem"
 
 FLOORS = [
     ["clock", "datasets", "errors", "faults", "ids", "options", "own_frames", "printable", "side_by_side"],
-    ["durations", "frame_data"],
+    ["frame_data"],
     ["accounting", "events", "records", "reject_limit", "retry", "secrets", "take_all", "type_hints", "workers"],
     ["context", "postgres", "typecheck"],
     ["stage_timing"],

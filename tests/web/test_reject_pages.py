@@ -163,6 +163,35 @@ def test_secrets_are_shown_to_nobody_and_can_be_supplied(tmp_path: Path) -> None
         assert "canary" not in text
 
 
+def test_a_record_is_tried_as_it_was_typed_and_nothing_is_kept_or_loaded(
+    served: Served, ledger: RejectLedger, tmp_path: Path
+) -> None:
+    before = loaded(tmp_path)
+    text = served.post("/rejects/1/try", **{"f.amount": "x1"}).text
+    assert "<b>parse</b>" in text
+    assert "rejects it: ValueError: could not convert string to float: &#39;x1&#39;" in text
+    assert ">\nx1</textarea>" in text
+    text = served.post("/rejects/1/try", **{"f.amount": "2.5"}).text
+    assert "gives <code>{&#39;id&#39;: 3, &#39;amount&#39;: 2.5}</code>" in text
+    assert re.search(r"<b>load</b>\s+is given <code>.*</code> ; nothing was loaded", text)
+    assert "rejects it: ValueError" in served.post("/rejects/1/try").text  # as it is
+    assert (ledger.get(1).edited, states(ledger)) == (None, ["open"] * 4)
+    assert loaded(tmp_path) == before
+
+
+def test_what_is_tried_shows_no_secret(tmp_path: Path) -> None:
+    rows = [Login("ada", -1, "hunter22-canary")]
+    assert logins(tmp_path).run(rows, store=tmp_path / "runs.db", run_id="secret").success
+    with serving(tmp_path / "runs.db", [Code(tmp_path)]) as served:
+        answer = served.post("/rejects/1/try", **{"f.age": "-5", "f.password": "typed-canary"})
+        assert answer.status == 200
+        assert "ada is not born yet" in answer.text
+        assert "canary" not in answer.text
+        assert served.post("/rejects/1/try", **{"f.age": "old"}).status == 422
+    with serving(tmp_path / "runs.db") as served:
+        assert served.post("/rejects/1/try", **{"f.age": "5"}).status == 409
+
+
 def test_a_mended_record_is_replayed_once(served: Served, tmp_path: Path) -> None:
     served.post("/rejects/1/edit", **{"f.amount": "1.5", "seen": seen(served, 1), "then": "approve"})
     for _ in range(2):
@@ -196,7 +225,14 @@ FIELDS = st.dictionaries(
     TEXTS,
     max_size=5,
 )
-FORMS = ["/rejects/1/check", "/rejects/1/edit", "/runs/1/why", "/rejects/some/approve", "/rejects/all/discard"]
+FORMS = [
+    "/rejects/1/check",
+    "/rejects/1/edit",
+    "/rejects/1/try",
+    "/runs/1/why",
+    "/rejects/some/approve",
+    "/rejects/all/discard",
+]
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

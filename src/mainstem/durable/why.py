@@ -159,6 +159,22 @@ async def explain_record(
     return RecordTrace(found.position, found.record, steps, rejects, user_code_ran=bool(steps))
 
 
+async def follow_record(
+    stages: Sequence[PipelineStage[Any, Any]], names: Sequence[str], record: Any
+) -> list[RecordStep]:
+    """Let one record go through stages, in memory, and say what each did with it.
+
+    Their functions are called, with all that they do; a sink is given nothing. Stages that remember begin with nothing
+    to remember.
+
+    Args:
+        stages: The stages, perhaps with a sink at the end.
+        names: Their names in reports.
+        record: The record.
+    """
+    return await _Trace(stages, names).follow_alone(record)
+
+
 class _Ledger:
     def __init__(self, store: Store | None, pipeline: str, run_id: str | None) -> None:
         self._store, self._pipeline, self._run_id = store, pipeline, run_id
@@ -220,6 +236,10 @@ class _Trace:
                     async for records in chunks:
                         await self._pass(records)
             return await self._follow([found.record])
+
+    async def follow_alone(self, record: Any) -> list[RecordStep]:
+        with context_of_run(self._context):
+            return await self._follow([record])
 
     async def _pass(self, data: Sequence[Any]) -> None:
         """Let records before the one that is followed go through."""

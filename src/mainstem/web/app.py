@@ -36,6 +36,7 @@ from mainstem.web.reject_pages import (
 from mainstem.web.rendering import HERE, render
 from mainstem.web.replays import Replays
 from mainstem.web.run_pages import list_runs, replay, show_run
+from mainstem.web.try_pages import try_edit
 from mainstem.web.visits import Site, Visit, endpoint, number_of
 from mainstem.web.why_pages import ask_why, explain
 
@@ -54,6 +55,7 @@ _PAGES: Sequence[tuple[str, str, Callable[[Visit], Response]]] = (
     ("GET", "/rejects/{reject:number}", show_reject),
     ("POST", "/rejects/{reject:number}/check", check_edit),
     ("POST", "/rejects/{reject:number}/edit", edit),
+    ("POST", "/rejects/{reject:number}/try", try_edit),
     ("POST", "/rejects/{reject:number}/{verb}", decide_on_one),
 )
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import pairwise
 from math import ceil, log10
 
-from mainstem.durations import format_duration
+from mainstem.progress.words import format_duration
 from mainstem.store.progress import ProgressPoint
 
 WIDTH, HEIGHT = 960, 240

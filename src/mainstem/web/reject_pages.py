@@ -155,6 +155,7 @@ def reject_view(visit: Visit, reject: RejectRecord, form: Form, status: int = 20
         "form": form,
         "typed": {},
         "checked": None,
+        "tried": [],
         "seen": seen_of(reject),
         "can_edit": EDIT.refusal(reject) is None,
         "verbs": _verbs(reject),

@@ -11,8 +11,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mainstem.durable.run_states import state_of
-from mainstem.durations import format_duration
 from mainstem.printable import printable, shorten
+from mainstem.progress.words import format_duration
 from mainstem.store.model import RunRecord
 from mainstem.store.pages import GROUPED, MOST, WINDOW
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mainstem.durable.run_states import INTERRUPTED, host_of, state_of
-from mainstem.durations import format_duration
+from mainstem.progress.words import format_duration
 from mainstem.store.model import RunRecord, StageCounts
 
 _NOTICEABLE = 0.05

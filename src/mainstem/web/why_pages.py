@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import anyio
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from mainstem.durable.kept_values import show_value
 from mainstem.durable.run_states import records_read
 from mainstem.durable.trace_words import has_value, in_target
-from mainstem.durable.why import RecordTrace, explain_record
+from mainstem.durable.why import explain_record
 from mainstem.endpoints import models_read_by
-from mainstem.errors import MainstemError, TraceError, describe_error
+from mainstem.errors import MainstemError, describe_error
 from mainstem.secrets import Secrets
-from mainstem.store.codec import encode_record
 from mainstem.store.model import RunRecord
 from mainstem.web.code import PipelineCode
+from mainstem.web.steps import show_record, shown_steps
 from mainstem.web.visits import Visit, number_of
 
 SECONDS = 60.0
@@ -76,27 +73,6 @@ async def _explain(
     secrets = Secrets(visit.site.secret_fields, models_read_by(pipeline.stages))
     committed = store.last_checkpoint(record.run)
     read = 0 if committed is None else records_read(record, committed.counts)
-    return _shown(trace, secrets, in_target(trace, record, read))
-
-
-def _shown(trace: RecordTrace, secrets: Secrets, target: str) -> dict[str, Any]:
-    show = partial(_show, secrets)
-    record = show(trace.record)  # first: what is secret in it is left out of errors then
-    steps: list[dict[str, Any]] = [
-        {
-            "stage": each.stage,
-            "fate": each.fate.value,
-            "given": [show(given) for given in each.given[:5]],
-            "more": max(0, len(each.given) - 5),
-            "error": None if each.error is None else secrets.redact_text(each.error),
-        }
-        for each in trace.steps
-    ]
-    return {"trace": trace, "shown": record, "steps": steps, "in_target": target}
-
-
-def _show(secrets: Secrets, record: Any) -> str:
-    """Show a record, without the fields that its type marks as secret."""
-    redacted = secrets.redact(record, TraceError())
-    encoded = encode_record(record if redacted is None else redacted[0])
-    return show_value(json.loads(encoded.text))
+    record_shown = show_record(trace.record, secrets)  # first: what is secret in it is left out of errors then
+    target = in_target(trace, record, read)
+    return {"trace": trace, "shown": record_shown, "steps": shown_steps(trace.steps, secrets), "in_target": target}
