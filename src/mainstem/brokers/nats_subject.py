@@ -89,9 +89,11 @@ class NatsSubscription(Subscription):
         try:
             if self._consumer is None:
                 return
+            # First, or what is given back is delivered at once to a request of ours that nobody waits for any more.
+            await self._consumer.unsubscribe()
+            await self._client.flush()
             for each in unacknowledged:
                 await each.token.nak()
-            await self._consumer.unsubscribe()
             await self._client.flush()
         finally:
             await self._connection.close()
