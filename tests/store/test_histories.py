@@ -132,7 +132,8 @@ class Histories(RuleBasedStateMachine):
         ]
 
     def add(self, new: list[NewReject], number: int | None) -> None:
-        settled = [key for key, kept in self.rejects.items() if kept.batch is not None]
+        # One whose replay failed is the replay's from then on, and has no place among those of its record.
+        settled = [key for key, kept in self.rejects.items() if kept.batch is not None and key[1] >= 0]
         seen: dict[int, int] = {}
         for each in new:
             assert each.index is not None
