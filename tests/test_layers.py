@@ -15,7 +15,7 @@ FLOORS = [
     ["frame_data"],
     ["accounting", "events", "records", "reject_limit", "retry", "secrets", "take_all", "type_hints", "workers"],
     ["context", "postgres", "typecheck"],
-    ["stage_timing"],
+    ["resumed_progress", "stage_timing"],
     ["run_times"],
     ["attribution"],
     ["explanation"],

@@ -83,30 +83,20 @@ class StageProgress:
     position: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(slots=True)
-class ResumedProgress(StageProgress):
-    """The counts of a stage of a durable run that is gone on with: those of all attempts.
+if TYPE_CHECKING:
 
-    Attributes:
-        earlier: What they were when this attempt began.
-    """
+    class Observed(Protocol):
+        """Who observes a run, as the engine sees it."""
 
-    earlier: StageProgress = field(default_factory=StageProgress)
+        def around_stage(self, stage: str) -> AbstractContextManager[object]: ...
+        def around_chunk(self, stages: Sequence[str], records: int | None) -> AbstractContextManager[object]: ...
+        def stage_completed(self, stage: str) -> None: ...
+        def for_workers(self, stages: Sequence[str]) -> tuple[bytes, ...]: ...
 
+    class Loop(Protocol):
+        """A loop that several stages share."""
 
-class Observed(Protocol):
-    """Who observes a run, as the engine sees it."""
-
-    def around_stage(self, stage: str) -> AbstractContextManager[object]: ...
-    def around_chunk(self, stages: Sequence[str], records: int | None) -> AbstractContextManager[object]: ...
-    def stage_completed(self, stage: str) -> None: ...
-    def for_workers(self, stages: Sequence[str]) -> tuple[bytes, ...]: ...
-
-
-class Loop(Protocol):
-    """A loop that several stages share."""
-
-    def stage_at(self, line: int) -> str: ...
+        def stage_at(self, line: int) -> str: ...
 
 
 class PipelineContext:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mainstem import PipelineContext, StageProgress
-from mainstem.context import ResumedProgress
 from mainstem.observe.totals import FIGURES, RunTotals, StageKey, figures_of
+from mainstem.resumed_progress import ResumedProgress
 from mainstem.run_observer import RunEnd, RunStart
 
 END = RunEnd(status="completed", error=None, result=None, duration_ms=1.0)

@@ -9,7 +9,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 
 from mainstem import clock
-from mainstem.context import ResumedProgress, StageError, StageProgress
+from mainstem.context import StageError, StageProgress
 from mainstem.durable.options import LARGEST_BATCH, Durability
 from mainstem.durable.states import encoded_snapshot, restore_state
 from mainstem.endpoints import Claim, Guarantee, Position, SinkStage
@@ -18,6 +18,7 @@ from mainstem.engine.batch_load import BatchLoad
 from mainstem.engine.stage_errors import StageErrors
 from mainstem.errors import StoreError, describe_error
 from mainstem.reject_limit import RejectLimit
+from mainstem.resumed_progress import ResumedProgress
 from mainstem.stage_run import StageRun
 from mainstem.store.model import Checkpoint, Lease, NewReject, StageCounts
 from mainstem.store.new_reject import new_rejects

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
-from mainstem.context import ResumedProgress, StageProgress
+from mainstem.context import StageProgress
+from mainstem.resumed_progress import ResumedProgress
 from mainstem.run_observer import RunEnd, RunStart
 
 FIGURES: Final[Mapping[str, str]] = {
