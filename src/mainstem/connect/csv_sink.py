@@ -14,17 +14,17 @@ from uuid import UUID
 from anyio.to_thread import run_sync
 
 from mainstem.connect.csv_rows import CsvFormat
+from mainstem.connect.file_sink import FileSink
 from mainstem.connect.file_target import Batch, FileTarget, Pending
 from mainstem.connect.files import FilePath
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.connect.rows import Row, RowReader, keys_of, shown
 from mainstem.context import PipelineContext
-from mainstem.datasets import Dataset
-from mainstem.endpoints import Claim, Position, SinkStage, SinkTransaction
+from mainstem.endpoints import Claim, Position, SinkTransaction
 from mainstem.errors import ConnectError, ValidationError, describe_error
 
 
-class CsvSink(SinkStage[Any]):
+class CsvSink(FileSink):
     r"""Write records to a CSV file, which appears, or replaces the one there was, when all are written.
 
     Records are mappings or of a record type, and all have the same keys, those of the first, which become the header
@@ -92,25 +92,6 @@ class CsvSink(SinkStage[Any]):
         if name is not None:
             self.name = name
 
-    @property
-    def target(self) -> str:
-        return self._file.shown
-
-    @property
-    def datasets(self) -> tuple[Dataset, ...]:
-        return self._file.datasets
-
-    @property
-    def replaces(self) -> bool:
-        return True
-
-    @property
-    def durable_refusal(self) -> str:
-        return self._file.durable_refusal
-
-    async def check_access(self) -> str:
-        return await self._file.check_access()
-
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
         pending = self._file.pending()
         transaction = _CsvTransaction(pending, context, self.name, self._delimiter, self._continue_on_error)
@@ -118,11 +99,8 @@ class CsvSink(SinkStage[Any]):
             transaction.write_header(self._columns)
         return transaction
 
-    async def claim(self, claim: Claim) -> int:
-        return await run_sync(self._file.batches.claim, claim)
-
     async def begin_batch(self, context: PipelineContext, claim: Claim, sequence: int) -> SinkTransaction[Any]:
-        part = await run_sync(self._file.batches.begin, claim, sequence)
+        part = await self._begin_part(claim, sequence)
         transaction = _CsvBatch(part, context, self.name, self._delimiter, self._continue_on_error)
         try:
             transaction.go_on_with(self._columns, self.target)
@@ -131,13 +109,8 @@ class CsvSink(SinkStage[Any]):
             raise
         return transaction
 
-    async def complete(self, claim: Claim) -> None:
-        header = b"" if self._columns is None else _encoded([self._columns], self._delimiter)
-        await run_sync(self._file.batches.complete, claim, header)
-
-    async def forget(self, claim: Claim) -> None:
-        """Remove what is kept of a run that nobody will claim again. May be done again."""
-        await run_sync(self._file.batches.forget, claim)
+    def _content_of_none(self) -> bytes:
+        return b"" if self._columns is None else _encoded([self._columns], self._delimiter)
 
 
 def _check_columns(columns: Sequence[str]) -> None:

@@ -10,19 +10,19 @@ from typing import Any, BinaryIO
 
 from anyio.to_thread import run_sync
 
+from mainstem.connect.file_sink import FileSink
 from mainstem.connect.file_target import Batch, FileTarget, Pending
 from mainstem.connect.files import FilePath
 from mainstem.connect.frame_maker import FrameMaker
 from mainstem.connect.frame_writer import FrameWriter, arrow_table, as_stream, write_streams
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.context import PipelineContext
-from mainstem.datasets import Dataset
-from mainstem.endpoints import Claim, Position, SinkStage, SinkTransaction
+from mainstem.endpoints import Claim, Position, SinkTransaction
 from mainstem.errors import StageContractError, missing_extra
 from mainstem.frame_data import import_polars, is_frame
 
 
-class FrameFileSink(SinkStage[Any]):
+class FrameFileSink(FileSink):
     """Base of the sinks that write frames: override ``_open_writer``.
 
     Args:
@@ -65,18 +65,6 @@ class FrameFileSink(SinkStage[Any]):
     def _open_writer(self, file: Any, schema: Any) -> Any:
         """Return pyarrow's writer, which has ``write_table(table, rows)``."""
 
-    @property
-    def target(self) -> str:
-        return self._file.shown
-
-    @property
-    def datasets(self) -> tuple[Dataset, ...]:
-        return self._file.datasets
-
-    @property
-    def replaces(self) -> bool:
-        return True
-
     def frame_of(self, records: Any, context: PipelineContext) -> tuple[Any, int]:
         """Return records as a frame, and how many of them were rejected.
 
@@ -112,28 +100,11 @@ class FrameFileSink(SinkStage[Any]):
         write_streams(streams, writer)
         self.end(writer)
 
-    @property
-    def durable_refusal(self) -> str:
-        return self._file.durable_refusal
-
-    async def check_access(self) -> str:
-        return await self._file.check_access()
-
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
         return _FrameTransaction(self, self._file.pending(), context)
 
-    async def claim(self, claim: Claim) -> int:
-        return await run_sync(self._file.batches.claim, claim)
-
     async def begin_batch(self, context: PipelineContext, claim: Claim, sequence: int) -> SinkTransaction[Any]:
-        return _FrameBatch(self, await run_sync(self._file.batches.begin, claim, sequence), context)
-
-    async def complete(self, claim: Claim) -> None:
-        await run_sync(self._file.batches.complete, claim)
-
-    async def forget(self, claim: Claim) -> None:
-        """Remove what is kept of a run that nobody will claim again. May be done again."""
-        await run_sync(self._file.batches.forget, claim)
+        return _FrameBatch(self, await self._begin_part(claim, sequence), context)
 
 
 class _FrameTransaction(SinkTransaction[Any]):

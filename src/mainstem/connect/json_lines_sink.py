@@ -7,17 +7,17 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
+from mainstem.connect.file_sink import FileSink
 from mainstem.connect.file_target import Batch, FileTarget, Pending
 from mainstem.connect.files import FilePath
 from mainstem.connect.json_encoding import json_line, unwritable_as_json
 from mainstem.connect.rejects import Reject, settle_rejects
 from mainstem.context import PipelineContext
-from mainstem.datasets import Dataset
-from mainstem.endpoints import Claim, Position, SinkStage, SinkTransaction
+from mainstem.endpoints import Claim, Position, SinkTransaction
 from mainstem.records import parse_each
 
 
-class JsonLinesSink(SinkStage[Any]):
+class JsonLinesSink(FileSink):
     """Write records to a JSON Lines file, which appears, or replaces the one there was, when all are written.
 
     Records are mappings or of a record type. A value is written so that reading gives it back: ``datetime``, ``date``
@@ -70,41 +70,12 @@ class JsonLinesSink(SinkStage[Any]):
         if name is not None:
             self.name = name
 
-    @property
-    def target(self) -> str:
-        return self._file.shown
-
-    @property
-    def datasets(self) -> tuple[Dataset, ...]:
-        return self._file.datasets
-
-    @property
-    def replaces(self) -> bool:
-        return True
-
-    @property
-    def durable_refusal(self) -> str:
-        return self._file.durable_refusal
-
-    async def check_access(self) -> str:
-        return await self._file.check_access()
-
     async def begin(self, context: PipelineContext) -> SinkTransaction[Any]:
         return _JsonLinesTransaction(self._file.pending(), context, self.name, self._continue_on_error)
 
-    async def claim(self, claim: Claim) -> int:
-        return await run_sync(self._file.batches.claim, claim)
-
     async def begin_batch(self, context: PipelineContext, claim: Claim, sequence: int) -> SinkTransaction[Any]:
-        part = await run_sync(self._file.batches.begin, claim, sequence)
+        part = await self._begin_part(claim, sequence)
         return _JsonLinesTransaction(part, context, self.name, self._continue_on_error)
-
-    async def complete(self, claim: Claim) -> None:
-        await run_sync(self._file.batches.complete, claim)
-
-    async def forget(self, claim: Claim) -> None:
-        """Remove what is kept of a run that nobody will claim again. May be done again."""
-        await run_sync(self._file.batches.forget, claim)
 
 
 class _JsonLinesTransaction(SinkTransaction[Any]):
