@@ -86,9 +86,9 @@ class RemoteStore(ABC):
         """Return the content of a small file, and what the store calls that content; ``None`` if there is no such file.
 
         Raises:
-            ConnectError: If that cannot be told.
+            ConnectError: If that cannot be told, or the store has no conditions.
         """
-        raise NotImplementedError
+        raise self._without_conditions()
 
     def put_if(self, path: str, content: bytes, e_tag: str | None) -> bool:
         """Write a file on the condition that its content is still the one of that name, or that there is no such file.
@@ -97,17 +97,20 @@ class RemoteStore(ABC):
             Whether that was so. If an answer was lost on the way, it says no though it was done.
 
         Raises:
-            ConnectError: If that cannot be done, or is not known.
+            ConnectError: If that cannot be done, or is not known, or the store has no conditions.
         """
-        raise NotImplementedError
+        raise self._without_conditions()
 
     def delete(self, paths: Sequence[str]) -> None:
         """Remove files, in their order; those that are not there are passed over.
 
         Raises:
-            ConnectError: If that cannot be done.
+            ConnectError: If that cannot be done, or the store has no conditions.
         """
-        raise NotImplementedError
+        raise self._without_conditions()
+
+    def _without_conditions(self) -> ConnectError:
+        return ConnectError(f"{self.address} knows no conditional writes, as s3, gs and az do")
 
     @abstractmethod
     def errors(self, where: str, doing: str) -> Any:
