@@ -32,7 +32,7 @@ cp -r tests pyproject.toml "$scratch/away"
 cd "$scratch/away"
 # Left out: what is about the extras, the repository or the type checkers as a whole file; single tests bear the mark.
 "$scratch/venv/bin/python" -m pytest -q -n 2 -p no:cacheprovider -o pythonpath= -m "not extras and not alone" tests \
-  --ignore tests/brokers --ignore tests/cli --ignore tests/crash --ignore tests/poison --ignore tests/frames --ignore tests/observe --ignore tests/test_own_frames.py --ignore tests/power --ignore tests/ray_runner --ignore tests/web --ignore tests/postgres_server.py \
+  --ignore tests/brokers --ignore tests/cli --ignore tests/crash --ignore tests/poison --ignore tests/frames --ignore tests/observe --ignore tests/test_own_frames.py --ignore tests/power --ignore tests/plan --ignore tests/progress/test_bars_and_logs.py --ignore tests/ray_runner --ignore tests/web --ignore tests/postgres_server.py \
   --ignore tests/store/test_calls_done_once.py --ignore tests/store/test_postgres_store.py --ignore tests/test_postgres_connection.py \
   --ignore tests/test_postgres_errors.py --ignore tests/test_postgres_server.py \
   --ignore tests/connect --ignore tests/typing --ignore tests/stages/test_validate_records.py \

@@ -79,8 +79,7 @@ def test_reading_frames_is_refused() -> None:
         JsonLinesSource("in.jsonl", record_type=User, as_frames=True)
 
 
-def test_reading_frames_from_postgres_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "polars")
+def test_reading_frames_from_postgres_is_refused() -> None:
     with pytest.raises(
         MissingExtraError, match=r"PostgresSource\(as_frames=True\) needs .*mainstem\[postgres-frames\]"
     ):

@@ -42,9 +42,9 @@ def require_adbc() -> None:
     Raises:
         MissingExtraError: If it is not.
     """
-    import_polars(_PURPOSE)
     try:
-        import_module("adbc_driver_postgresql.dbapi")
+        for package in ("adbc_driver_postgresql.dbapi", "polars", "psycopg"):
+            import_module(package)
     except ImportError:
         raise missing_extra(_PURPOSE, "postgres-frames") from None
 
