@@ -25,6 +25,8 @@ def ray_cluster() -> Iterator[Any]:
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     ray: Any = import_module("ray")
+    if ray.is_initialized():  # a Ray of its own, which an earlier test of this process has started
+        ray.shutdown()
     node = {"num_cpus": 1, "object_store_memory": OBJECT_STORE}
     head = {**node, "include_dashboard": False}
     cluster: Any = import_module("ray.cluster_utils").Cluster(initialize_head=True, head_node_args=head)
