@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -84,7 +83,6 @@ def test_its_thread_ends_when_there_is_nothing_to_send_and_comes_back(
     assert sent == [0, 1, 2]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_after_a_fork_the_child_sends_its_own(faults: Faults) -> None:
     code = """
 import os
