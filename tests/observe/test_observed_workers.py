@@ -13,7 +13,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from tests.engine.processes import TWO, nothing_left
 from tests.observe import sent_functions as sent
 from tests.observe.receivers import attributes_of, receiver
-from tests.ray_runner.ray_cluster import ray_cluster as ray_cluster
 from tests.runs import pipeline_of
 
 from mainstem import AggregateStage, MapStage, Sum
