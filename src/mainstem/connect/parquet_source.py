@@ -13,6 +13,7 @@ from mainstem.connect.batch_source import BatchSource
 from mainstem.connect.locations import FilePaths
 from mainstem.connect.stored_file import StoredFile
 from mainstem.endpoints import Output_co
+from mainstem.frame_data import FRAME_ROWS
 
 if TYPE_CHECKING:
     import polars
@@ -149,16 +150,16 @@ class ParquetSource(BatchSource[T, Output_co], Generic[T, Output_co]):
             schema = import_module("pyarrow").schema([schema.field(name) for name in columns])
         if row > content.metadata.num_rows:
             raise shorter(file, row, content.metadata.num_rows)
-        return schema, _row_groups(content, columns, row)
+        return schema, _row_groups(content, columns, row, FRAME_ROWS if self._as_frames else BATCH_ROWS)
 
 
-def _row_groups(content: Any, columns: list[str] | None, row: int) -> Iterator[Any]:
+def _row_groups(content: Any, columns: list[str] | None, row: int, batch_rows: int) -> Iterator[Any]:
     for group in range(content.num_row_groups):
         rows = content.metadata.row_group(group).num_rows
         if row >= rows:
             row -= rows
             continue
-        batches = content.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=columns)
+        batches = content.iter_batches(batch_size=batch_rows, row_groups=[group], columns=columns)
         for batch in skip(batches, row):
             yield batch if columns is None else batch.select(columns)
         row = 0
